@@ -1,0 +1,97 @@
+"""autoresearch-kit: propose, apply, train five minutes, score, keep or discard, in git.
+
+>>> import autoresearch_kit as ark
+>>> lab = ark.new_lab("labs/first", task="language_model")
+>>> campaign = ark.open_campaign(lab, tag="nov23")
+>>> ark.baseline(campaign)
+>>> proposal = ark.propose(campaign)
+>>> experiment = ark.apply(proposal.approve())
+>>> run = ark.train_5min(experiment)
+>>> ark.score(run)
+
+The steps are four short functions in `autoresearch_kit.steps`; read that file first.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from autoresearch_kit._version import __version__
+
+if TYPE_CHECKING:
+    from autoresearch_kit import errors, plots
+    from autoresearch_kit.campaign import Campaign, open_campaign
+    from autoresearch_kit.display import diff, review, show
+    from autoresearch_kit.experiment import Experiment, Score
+    from autoresearch_kit.history import history
+    from autoresearch_kit.lab import Lab, new_lab
+    from autoresearch_kit.proposal import Proposal
+    from autoresearch_kit.proposers import TPE, Human
+    from autoresearch_kit.runner import Run
+    from autoresearch_kit.sandbox import untrusted
+    from autoresearch_kit.steps import apply, baseline, propose, score, train_5min
+
+__all__ = [
+    "TPE",
+    "Campaign",
+    "Experiment",
+    "Human",
+    "Lab",
+    "Proposal",
+    "Run",
+    "Score",
+    "__version__",
+    "apply",
+    "baseline",
+    "diff",
+    "errors",
+    "history",
+    "new_lab",
+    "open_campaign",
+    "plots",
+    "propose",
+    "review",
+    "score",
+    "show",
+    "train_5min",
+    "untrusted",
+]
+
+# Loaded on first use: a run's supervisor imports this package too and must start at once.
+_HOME = {
+    "Campaign": "campaign",
+    "open_campaign": "campaign",
+    "diff": "display",
+    "review": "display",
+    "show": "display",
+    "Experiment": "experiment",
+    "Score": "experiment",
+    "history": "history",
+    "Lab": "lab",
+    "new_lab": "lab",
+    "Proposal": "proposal",
+    "TPE": "proposers",
+    "Human": "proposers",
+    "Run": "runner",
+    "untrusted": "sandbox",
+    "apply": "steps",
+    "baseline": "steps",
+    "propose": "steps",
+    "score": "steps",
+    "train_5min": "steps",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("errors", "plots"):
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,390 @@
+"""A campaign: the line of kept experiments from one starting commit, under one fixed task.
+
+The baseline commit holds all that is fixed: ``task.toml`` in its tree, the rest as JSON in its
+message. The best state, the next parent and every verdict come from the records in git.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import decide as rules
+from autoresearch_kit import git, ledger, records, render, source, task
+from autoresearch_kit import proposal as proposals
+from autoresearch_kit.errors import CampaignError, TaskError
+from autoresearch_kit.experiment import Experiment
+from autoresearch_kit.proposal import Proposal
+from autoresearch_kit.records import Record
+from autoresearch_kit.task import Task
+
+BASELINE_SUBJECT = "Baseline of the campaign"
+
+ORIGINAL = {
+    "name": "autoresearch",
+    "edit": ("train.py",),
+    "train": ("python", "train.py"),
+    "metric": "val_bpb",
+    "goal": "minimize",
+    "unit": "bits/byte",
+}
+"""What karpathy/autoresearch (program.md, commit 228791f) prescribes in words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Campaign:
+    """One tag and one branch ``autoresearch/<tag>`` in a host.
+
+    Attributes
+    ----------
+    path
+        The host's checkout (or bare repository). The kit never changes files in it.
+    tag
+        The campaign's name.
+    task
+        The contract, as fixed in the baseline commit.
+    start
+        The baseline commit.
+    settings
+        What else was fixed at the start: decision rule, kit version, fingerprints.
+    note
+        Whether it was opened or started, and what other tags there are.
+    by
+        The proposer that `propose` uses unless told otherwise.
+    """
+
+    path: Path
+    tag: str
+    task: Task = dataclasses.field(repr=False)
+    start: str = dataclasses.field(repr=False)
+    settings: Mapping[str, Any] = dataclasses.field(repr=False)
+    note: str = dataclasses.field(default="", repr=False, compare=False)
+    by: Any = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def branch(self) -> str:
+        """The branch of kept experiments."""
+        return f"autoresearch/{self.tag}"
+
+    @property
+    def state(self) -> Path:
+        """Where runs, locks and pending decisions live; shared by all worktrees."""
+        return git.common_dir(self.path) / "autoresearch" / self.tag
+
+    @property
+    def best(self) -> Experiment:
+        """The last kept experiment: the parent of the next one."""
+        return self._experiment(self.best_record) if self.best_record else self.experiment(0)
+
+    @property
+    def best_record(self) -> Record | None:
+        """The record of the best state; None while the baseline is not scored."""
+        keeps = [record for record in self.records() if record.status == "keep"]
+        return max(keeps, key=lambda record: (record.decided, record.n), default=None)
+
+    def records(self) -> Sequence[Record]:
+        """Return the records of all decided experiments, by number."""
+        return records.read_all(self.path, self.tag)
+
+    def experiment(self, n: int) -> Experiment:
+        """Return experiment `n`.
+
+        Raises
+        ------
+        CampaignError
+            When there is none with this number.
+        """
+        known = self.records()
+        for record in known:
+            if record.n == n:
+                return self._experiment(record)
+        pinned = ledger.pins(self)
+        if n not in pinned:
+            numbers = sorted({record.n for record in known} | set(pinned))
+            raise CampaignError(
+                f"campaign {self.tag} has no experiment {n}; it has "
+                f"{numbers[0]:04d} to {numbers[-1]:04d}."
+            )
+        commit = pinned[n]
+        if n == 0:
+            return Experiment(self, 0, commit, None, None)
+        parent = git.resolve(self.path, f"{commit}^")
+        at = next((r.n for r in known if r.commit == parent), 0)
+        return Experiment(self, n, commit, at, parent, self._proposal_id(commit))
+
+    def pending(self) -> list[Proposal]:
+        """Return the proposals that nobody has decided yet, oldest first."""
+        return [p for p in proposals.unfinished(self) if p.status == "open"]
+
+    def read(self, commit: str, path: str) -> str:
+        """Return the text of `path` in `commit`.
+
+        Raises
+        ------
+        CampaignError
+            When there is no such file in that commit.
+        """
+        content = git.read_file(self.path, commit, path)
+        if content is None:
+            raise CampaignError(f"{path} is not in commit {commit[:7]} of {self.path}")
+        return content
+
+    def mutable(self, commit: str) -> dict[str, str]:
+        """Return the text of the mutable files in `commit`, by path."""
+        return {path: self.read(commit, path) for path in self.task.edit}
+
+    def constants(self, commit: str) -> dict[str, Any]:
+        """Return the constants of the mutable files; beyond the first file as ``path:NAME``."""
+        found: dict[str, Any] = {}
+        for i, (path, content) in enumerate(self.mutable(commit).items()):
+            if path.endswith(".py"):
+                prefix = f"{path}:" if i else ""
+                for name, constant in source.constants(content).items():
+                    found[prefix + name] = constant.value
+        return found
+
+    def subject(self, commit: str) -> str:
+        """Return the first line of a commit's message."""
+        return git.subject(self.path, commit)
+
+    def _experiment(self, record: Record) -> Experiment:
+        return Experiment(
+            self,
+            record.n,
+            record.commit,
+            record.parent,
+            record.parent_commit,
+            str(record.proposal.get("id", "")),
+        )
+
+    def _proposal_id(self, commit: str) -> str:
+        match = re.search(r"^Proposal: (\S+)$", git.message(self.path, commit), re.MULTILINE)
+        if match:
+            return match[1]
+        # A person's own commit has no trailer: the proposal remembers it instead.
+        return next((p.id for p in proposals.unfinished(self) if p.commit == commit), "")
+
+    def _summary(self) -> dict[str, object]:
+        known = self.records()
+        counts = {s: sum(r.status == s for r in known) for s in records.STATUSES}
+        best = self.best_record
+        rows: dict[str, object] = {
+            "campaign": f"{self.tag} on {self.path.name} ({self.note})",
+            "task": f"{self.task.name}, edit {', '.join(self.task.edit)}",
+            "experiments": ", ".join(f"{n} {s}" for s, n in counts.items() if n) or "none yet",
+        }
+        if best is not None and best.value is not None:
+            rows["best"] = f"{best.n:04d} {best.metric} {best.value:.4f} {best.unit}"
+        return rows
+
+    def __repr__(self) -> str:
+        rows = self._summary()
+        best = f", best {rows['best']}" if "best" in rows else ""
+        return f"<Campaign {rows['campaign']}: {rows['experiments']}{best}>"
+
+    def _repr_html_(self) -> str:
+        return render.card(self._summary())
+
+
+def open_campaign(
+    host: Any,
+    *,
+    tag: str,
+    start: Any = None,
+    by: Any = None,
+    decide: str | None = None,
+    **contract: Any,
+) -> Campaign:
+    """Open the campaign `tag` of a host, or start it.
+
+    Parameters
+    ----------
+    host
+        A lab, or the path of any git repository.
+    tag
+        The campaign's name; the branch is ``autoresearch/<tag>``.
+    start
+        Where a new campaign starts: a ref, commit, experiment or campaign; default the branch
+        when it exists already, else HEAD.
+    by
+        The proposer that `propose` uses unless told otherwise.
+    decide
+        The decision rule, fixed at the start: ``"greedy"``.
+    **contract
+        Keys of ``task.toml``, for a host that has none: ``edit="model.py"``,
+        ``train="python train.py"``, ``metric="val_loss"``, ``goal="minimize"``,
+        ``timeout_seconds=900`` and so on. They are written into the baseline commit.
+
+    Raises
+    ------
+    LabError
+        When the host is no git repository.
+    CampaignError
+        When git refuses the tag, or an existing campaign has another task.
+    TaskError
+        When the host has no task and none is given.
+    """
+    path = git.root(Path(getattr(host, "path", host)).expanduser().resolve())
+    git.check_tag(path, tag)
+    others = sorted(tags(path) - {tag})
+    others_note = f"; other tags: {', '.join(others)}" if others else ""
+    given = _given(contract)
+    at = _baseline_commit(path, tag)
+    if at is None:
+        at = _begin(path, tag, start, decide, given)
+        note = "started" + others_note
+    else:
+        note = "opened" + others_note
+        if start is not None:
+            raise CampaignError(
+                f"campaign {tag} exists already, and a campaign starts only once; leave out "
+                "start=, or start another one: ark.open_campaign(..., tag='another', start=...)"
+            )
+    content = git.read_file(path, at, task.FILE)
+    if content is None:
+        raise CampaignError(f"the baseline {at[:7]} of campaign {tag} has no {task.FILE}")
+    fixed = task.parse(content)
+    settings = _settings(git.message(path, at))
+    _check_same(tag, fixed, given, settings, decide)
+    return Campaign(path, tag, fixed, at, settings, note, by)
+
+
+def tags(path: Path) -> set[str]:
+    """Return the tags of all campaigns that a repository holds."""
+    refs = git.refs(path, "refs/autoresearch/", "refs/tags/autoresearch/")
+    return {ref.split("autoresearch/", 1)[1].split("/")[0] for ref in refs}
+
+
+def _given(contract: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in contract.items() if value is not None}
+    if isinstance(given.get("edit"), str):
+        given["edit"] = (given["edit"],)
+    for key in ("train", "score"):
+        if key in given:
+            given[key] = task.words(given[key])
+    if isinstance(given.get("data"), str):
+        given["data"] = (given["data"],)
+    return given
+
+
+def _baseline_commit(path: Path, tag: str) -> str | None:
+    pin, decided = f"refs/autoresearch/{tag}/0000", records.tag_ref(tag, 0)
+    return git.resolve(path, decided) or git.resolve(path, pin)
+
+
+def _begin(
+    path: Path, tag: str, start: Any, decide: str | None, given: Mapping[str, Any]
+) -> str:
+    git.identity(path)
+    branch = f"refs/heads/autoresearch/{tag}"
+    at_branch = git.resolve(path, branch)
+    first = _start_commit(path, start, at_branch)
+    fixed = _contract(path, first, given)
+    for edited in fixed.edit:
+        if git.read_bytes(path, first, edited) is None:
+            raise TaskError(
+                f"edit names {edited!r}, which is not in commit {first[:7]} of {path}. "
+                "Commit the file first, or name another one."
+            )
+    decide = decide or "greedy"
+    rules.rule(decide)
+    settings = {
+        "campaign": tag,
+        "decide": decide,
+        "started": ledger.now(),
+        "versions": ledger.versions(),
+    }
+    message = f"{BASELINE_SUBJECT} {tag}\n\n{json.dumps(settings, indent=2)}\n"
+    content = git.read_file(path, first, task.FILE)
+    same = content is not None and task.parse(content) == fixed
+    changes = {} if same else {task.FILE: fixed.toml()}
+    commit = git.commit_files(path, first, changes, message)
+    updates = [git.RefUpdate(f"refs/autoresearch/{tag}/0000", commit, git.ABSENT)]
+    worktree = git.checked_out(path, f"autoresearch/{tag}")
+    if worktree is None and at_branch in (None, first):
+        updates.append(git.RefUpdate(branch, commit, at_branch or git.ABSENT))
+    try:
+        git.update_refs(path, updates)
+    except git.RefsMoved:
+        time.sleep(0.1)  # another kernel started the same campaign: take what it made
+        if (theirs := _baseline_commit(path, tag)) is None:
+            raise
+        return theirs
+    if worktree is not None and at_branch == first:
+        git.fast_forward(worktree, commit)
+    return commit
+
+
+def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:
+    if isinstance(start, Campaign):
+        return start.best.commit
+    if isinstance(start, Experiment):
+        return start.commit
+    if start is None:
+        return at_branch or git.head(path)
+    commit = git.resolve(path, str(start))
+    if commit is None:
+        raise CampaignError(
+            f"start={start!r} is no commit, branch or tag of {path}; look at `git log --all`."
+        )
+    return commit
+
+
+def _contract(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
+    content = git.read_file(path, commit, task.FILE)
+    if content is not None:
+        return dataclasses.replace(task.parse(content), **_typed(given))
+    base: dict[str, Any] = {}
+    if "edit" not in given:
+        files = set(git.list_files(path, commit))
+        if not {"train.py", "prepare.py", "program.md"} <= files:
+            raise TaskError(
+                f"{path} has no {task.FILE}, so say what may change and which number decides:\n"
+                f"    ark.open_campaign({str(path)!r}, tag=..., edit='train.py', "
+                "train='python train.py', metric='val_loss', goal='minimize')"
+            )
+        base = dict(ORIGINAL)
+    elif missing := [key for key in ("train", "metric") if key not in given]:
+        raise TaskError(
+            f"{missing[0]}= is missing: a host needs edit= (what may change), train= (the "
+            "command) and metric= (the name of the number that it prints)."
+        )
+    return task.make({"name": path.name, **base, **given})
+
+
+def _typed(given: Mapping[str, Any]) -> dict[str, Any]:
+    checked = task.make({"name": "x", "edit": ("x",), "train": ("x",), **given})
+    return {key: getattr(checked, key) for key in given}
+
+
+def _settings(message: str) -> dict[str, Any]:
+    _, _, body = message.partition("\n\n")
+    try:
+        table = json.loads(body)
+    except ValueError:
+        return {"decide": "greedy"}
+    return table if isinstance(table, dict) else {"decide": "greedy"}
+
+
+def _check_same(
+    tag: str,
+    fixed: Task,
+    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    decide: str | None,
+) -> None:
+    fixed_values = {key: getattr(fixed, key) for key in _typed(given)} if given else {}
+    asked = _typed(given) if given else {}
+    if decide is not None:
+        fixed_values["decide"], asked["decide"] = settings.get("decide"), decide
+    for key, value in asked.items():
+        if value != fixed_values[key]:
+            raise CampaignError(
+                f"campaign {tag} was started with {key} = {fixed_values[key]!r}, not {value!r}; "
+                "numbers under two contracts can't be compared. Start another campaign: tag=..."
+            )

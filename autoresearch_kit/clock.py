@@ -1,0 +1,285 @@
+"""The budget: who may train next, how much of the budget is used, and who used too much.
+
+Pure arithmetic on readings that the supervisor takes from outside while the children wait for a
+reply. Three kinds of budget:
+
+- ``wall``: seconds since the first step, for accelerators;
+- ``cpu``: CPU seconds of the process tree;
+- ``relative``: tokens, as many as the baseline can do in the budget on this machine, divided by the
+  candidate's cost relative to the baseline's. CPU seconds alone don't hold still: a busy neighbour
+  makes each of them worth up to 1.6 times less. So candidate and baseline take turns in the same
+  place and moment, and only the ratio of their costs is used, rounded so that repeats are equal.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from typing import Any
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+
+RATIO_STEP = 0.04  # ratios are rounded to powers of exp(0.04)
+SAME_COST = 0.05  # |ln ratio| up to here is 1: most patches don't change the cost
+MIN_PAIRS, MAX_PAIRS = 4, 10
+PAIRS_ERROR = 0.012  # standard error of ln ratio that ends the turns early
+EXCESS = 1.25  # cost over the measured one that ends a run, where a baseline child is at hand
+EXCESS_ALONE = 2.0  # likewise against the rate of another day: a busy machine alone reaches 1.6
+STRIKES = 3
+
+
+def round_ratio(ratio: float) -> float:
+    """Return a cost ratio in geometric steps of 4 %, and 1 for all within 5 % of it."""
+    log = math.log(ratio)
+    return 1.0 if abs(log) <= SAME_COST else math.exp(RATIO_STEP * round(log / RATIO_STEP))
+
+
+class Account:
+    """Work and cost of one child since its first step."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.tokens = 0
+        self.seconds = 0.0
+        self.step_tokens = 0  # the last step's
+        self.turn_tokens = 0
+        self.turn_seconds = 0.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        """Book a step; `seconds` is the reading since the first step began."""
+        self.tokens += tokens
+        self.step_tokens = tokens
+        self.turn_tokens += tokens
+        # Whatever it burnt while it should have waited is charged to its own next turn.
+        self.turn_seconds += seconds - self.seconds
+        self.seconds = seconds
+
+    def end_turn(self) -> float:
+        """Return the turn's cost in seconds a token, and begin a new one."""
+        cost = self.turn_seconds / max(1, self.turn_tokens)
+        self.turn_tokens, self.turn_seconds = 0, 0.0
+        return cost
+
+
+class Clock:
+    """The state of one run's budget.
+
+    Parameters
+    ----------
+    kind
+        ``wall``, ``cpu`` or ``relative``.
+    budget_seconds
+        What the task grants.
+    baseline_tokens
+        Tokens that the budget buys the baseline on this machine; None: measure it first.
+    ratio
+        The candidate's cost over the baseline's when it is known; None: measure it first.
+    seed
+        Of the moments at which the baseline is looked at again. The run must not know it.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        budget_seconds: float,
+        *,
+        baseline_tokens: int | None = None,
+        ratio: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.kind, self.budget_seconds = kind, budget_seconds
+        self.baseline_tokens, self.ratio = baseline_tokens, ratio
+        self.measured_ratio: float | None = None
+        self.turn = CANDIDATE  # who may go on
+        self.failure: str | None = None
+        self.candidate, self.baseline = Account(), Account()
+        self.companion = kind == "relative" and (baseline_tokens is None or ratio is None)
+        self.turn_seconds = min(0.35, budget_seconds / 60)
+        self._random = random.Random(seed)
+        self._progress = 0.0
+        self._slices: list[float] = []
+        self._turns: list[tuple[float, float]] = []  # cost of candidate, of baseline
+        self._probes: list[float] = []
+        self._probe_at: list[float] = []
+        self._expected = 0.0  # seconds that the candidate's tokens should have cost, up to ...
+        self._settled = 0  # ... this many tokens
+        self._probe_cost = 0.0
+        self._checked = 0.0
+        self._strikes = 0
+        self._phase = "train"
+        if self.companion:
+            self._phase = "rate" if baseline_tokens is None else "turns"
+            self.turn = BASELINE
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether the cost is still being measured."""
+        return self.companion and self._phase != "train"
+
+    @property
+    def ready(self) -> bool:
+        """Whether all whose cost is to be measured have finished their set-up."""
+        return self.candidate.started and (self.baseline.started or not self.companion)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the candidate has used its budget."""
+        return self._progress >= 1.0
+
+    @property
+    def progress(self) -> float:
+        """The candidate's share of the budget used, 0 to 1, as of its last step."""
+        return self._progress
+
+    def baseline_progress(self) -> float:
+        """Return what the baseline child is told."""
+        return min(0.99, self.baseline.tokens / (self.baseline_tokens or math.inf))
+
+    def start(self, who: str) -> None:
+        """Note that a child's set-up is over."""
+        self._account(who).started = True
+
+    def step(self, who: str, tokens: int, seconds: float) -> None:
+        """Book a step of `who` and decide whose turn it is.
+
+        Parameters
+        ----------
+        tokens
+            Units of work that the child says it did.
+        seconds
+            Wall or CPU seconds of that child since its first step, measured from outside.
+        """
+        account = self._account(who)
+        account.add(tokens, seconds)
+        if self._phase == "rate":
+            self._measure_rate()
+        elif self._phase == "turns":
+            self._take_turns(account)
+        elif who == BASELINE:
+            self._end_probe(account)
+        if who == CANDIDATE:
+            self._progress = max(self._progress, self._used())
+            if self._phase == "train" and self.kind == "relative" and not self.finished:
+                self._watch()
+
+    def _account(self, who: str) -> Account:
+        return self.candidate if who == CANDIDATE else self.baseline
+
+    def _used(self) -> float:
+        if self.kind != "relative":
+            return min(1.0, self.candidate.seconds / self.budget_seconds)
+        if self.baseline_tokens is None:
+            return 0.0
+        total = self.baseline_tokens / (self.ratio or 1.0)
+        if self.ratio is not None and self.candidate.tokens >= total:
+            return 1.0
+        # The first stretch counts as if the ratio were 1, always the same number of tokens, also
+        # when the ratio was known before: so a run and its repeat have the same schedule.
+        turns = (MAX_PAIRS + 1) * self.turn_seconds / self.budget_seconds
+        stretch = min(turns * self.baseline_tokens, total / 2)
+        first = stretch / self.baseline_tokens
+        if self.ratio is None or self.candidate.tokens <= stretch:
+            return min(0.99, self.candidate.tokens / self.baseline_tokens)
+        return first + (1 - first) * (self.candidate.tokens - stretch) / (total - stretch)
+
+    def _measure_rate(self) -> None:
+        """Let the baseline alone run for some seconds and take its undisturbed cost."""
+        account = self.baseline
+        if account.turn_seconds >= self.turn_seconds / 2:
+            self._slices.append(account.end_turn())
+        enough = max(2.0, min(6.0, 0.05 * self.budget_seconds))
+        if account.seconds >= min(enough, self.budget_seconds / 2) and len(self._slices) >= 3:
+            # Neighbours only ever make it dearer. The first slice warms caches; the very cheapest
+            # may be luck.
+            costs = sorted(self._slices[1:])
+            cost = costs[len(costs) // 4]
+            steps = max(1, round(self.budget_seconds / cost / account.step_tokens))
+            self.baseline_tokens = steps * account.step_tokens
+            self._phase = "train" if self.ratio is not None else "turns"
+            self.turn = CANDIDATE if self.ratio is not None else BASELINE
+            self.companion = self.ratio is None
+
+    def _take_turns(self, account: Account) -> None:
+        assert self.baseline_tokens is not None
+        size = self.baseline_tokens * self.turn_seconds / self.budget_seconds
+        dear = account.turn_seconds >= 2 * self.turn_seconds
+        if account.turn_tokens < size and not dear:
+            return
+        if self.turn == BASELINE:
+            self._probe_cost = account.end_turn()
+            self.turn = CANDIDATE
+            return
+        self._turns.append((account.end_turn(), self._probe_cost))
+        self.turn = BASELINE
+        logs = [math.log(max(c, 1e-12) / max(b, 1e-12)) for c, b in self._turns[1:]]
+        if len(logs) < MIN_PAIRS:
+            return
+        error = 1.25 * statistics.stdev(logs) / math.sqrt(len(logs))  # of a median
+        if error <= PAIRS_ERROR or len(logs) >= MAX_PAIRS:
+            self.measured_ratio = math.exp(statistics.median(logs))
+            self.ratio = round_ratio(self.measured_ratio)
+            self._phase, self.turn = "train", CANDIDATE
+            self._settled = self.candidate.tokens
+            self._expected = self._checked = self.candidate.seconds
+            self._probe_cost = statistics.fmean(b for _, b in self._turns[1:])
+            count = max(3, round(self.budget_seconds / 30))
+            begin = self._used()
+            self._probe_at = [
+                begin + (1 - begin) * (i + self._random.random()) / count for i in range(count)
+            ]
+
+    def _end_probe(self, account: Account) -> None:
+        assert self.baseline_tokens is not None
+        if account.turn_tokens < self.baseline_tokens * self.turn_seconds / self.budget_seconds:
+            return
+        cost = account.end_turn()
+        self._probes.append(cost)
+        self._expected += self._stretch((self._probe_cost + cost) / 2)
+        self._settled, self._probe_cost = self.candidate.tokens, cost
+        self.turn = CANDIDATE
+        if self.candidate.seconds > EXCESS * self._expected:
+            self._strikes += 1
+            if self._strikes >= STRIKES:
+                self._fail(self._expected)
+        else:
+            self._strikes = 0
+
+    def _stretch(self, cost: float) -> float:
+        """Return what the tokens since the last look at the baseline should have cost."""
+        return (self.candidate.tokens - self._settled) * cost * (self.ratio or 1.0)
+
+    def _watch(self) -> None:
+        """Hold the whole cost since the first step against what was measured."""
+        seconds = self.candidate.seconds
+        if not self.companion:
+            assert self.baseline_tokens is not None
+            expected = self._stretch(self.budget_seconds / self.baseline_tokens)
+            if seconds > EXCESS_ALONE * expected + 0.1 * self.budget_seconds:
+                self._fail(expected)
+            return
+        expected = self._expected + self._stretch(self._probe_cost)
+        due = bool(self._probe_at) and self._progress >= self._probe_at[0]
+        # Perhaps the machine is busier than when the baseline was last looked at: look again
+        # before judging, and only believe it when it stays so.
+        suspicious = seconds > EXCESS * expected and seconds > self._checked + 2 * self.turn_seconds
+        if due or suspicious:
+            self._checked = seconds
+            self._probe_at = [at for at in self._probe_at if at > self._progress]
+            self.turn = BASELINE
+
+    def _fail(self, expected: float) -> None:
+        times = self.candidate.seconds / max(expected, 1e-9)
+        measured = "was measured at the start" if self.companion else "its ratio allows"
+        self.failure = f"timeout: it used {times:.1f} times the CPU per token that {measured}"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures of the calibration, for the record."""
+        if self.kind != "relative":
+            return {}
+        return {
+            "measured_ratio": self.measured_ratio,
+            "turns": [[round(c * 1e6, 3), round(b * 1e6, 3)] for c, b in self._turns],
+            "probes": [round(cost * 1e6, 3) for cost in self._probes],
+            "unit": "CPU microseconds a token: candidate, baseline",
+        }

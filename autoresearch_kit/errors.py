@@ -1,0 +1,77 @@
+"""Everything that the kit raises on purpose.
+
+    AutoresearchError
+    ├── LabError            a folder that can't be (or become) a host
+    ├── GitError            git refused; carries its own words
+    ├── TaskError           task.toml, a profile or a task name is wrong
+    ├── DataError           a corpus that can't be fetched, verified or read
+    ├── CampaignError       a tag, a branch or a campaign in the wrong state
+    ├── ProposalError       a proposal that can't become an experiment
+    │   ├── NoChange        ... because it changes nothing
+    │   ├── PatchConflict   ... because it no longer applies
+    │   └── Duplicate       ... because the same code was tried before
+    ├── ApprovalPending     a person (or a policy) has to decide first
+    ├── RunLost             the machine lost a run too often to go on
+    └── ScorerError         the trusted scorer failed; says nothing about the experiment
+
+Messages say what happened, with its values, what was expected, and what to type next.
+A candidate's own failure is never an exception: it is an experiment with status ``crash``.
+"""
+
+from __future__ import annotations
+
+
+class AutoresearchError(Exception):
+    """Base of all errors that the kit raises on purpose."""
+
+
+class LabError(AutoresearchError):
+    """A folder that can't be, or become, a host of experiments."""
+
+
+class GitError(AutoresearchError):
+    """A git command failed; the message ends with git's own words."""
+
+
+class TaskError(AutoresearchError):
+    """A task name, a profile or a ``task.toml`` is unknown or malformed."""
+
+
+class DataError(AutoresearchError):
+    """A corpus can't be fetched, verified or read."""
+
+
+class CampaignError(AutoresearchError):
+    """A tag, a branch or a campaign is not in the state that a call needs."""
+
+
+class ProposalError(AutoresearchError):
+    """A proposal can't become an experiment."""
+
+
+class NoChange(ProposalError):
+    """A proposal leaves the code as it is (comments and layout don't count)."""
+
+
+class PatchConflict(ProposalError):
+    """A patch no longer applies to the campaign's best state."""
+
+
+class Duplicate(ProposalError):
+    """The same code was an earlier experiment already."""
+
+
+class ApprovalPending(AutoresearchError):
+    """A proposal waits for a person: shown in one line, without a traceback, in notebooks."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints instead of a traceback."""
+        return [f"ApprovalPending: {self}"]
+
+
+class RunLost(AutoresearchError):
+    """The machine lost the same run several times in a row."""
+
+
+class ScorerError(AutoresearchError):
+    """The trusted scorer itself failed, so there is no verdict."""

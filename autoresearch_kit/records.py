@@ -1,0 +1,178 @@
+"""The record of a decided experiment: one annotated tag, readable by people and by pandas.
+
+The tag ``autoresearch/<tag>/<nnnn>`` sits on the experiment's commit. Its subject is
+``<status>: <hypothesis>``, its body an indented JSON document with all that reading needs.
+A tag never moves: whatever is learned later is a new record that names this one in `about`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import git
+from autoresearch_kit.errors import AutoresearchError
+
+STATUSES = ("keep", "discard", "crash", "refused", "quarantine")
+
+MAX_CURVE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Everything that is known of a decided experiment.
+
+    `value` is None for a crash or a refusal: they have no metric. `delta` is signed as the metric
+    is (negative is lower). `replicates` holds one mapping for each run with at least ``seed`` and
+    ``value``. `curve` is a list of ``[progress, loss]`` with at most 64 points. `code` is a hash
+    of the mutable files that comments and layout don't change.
+    """
+
+    campaign: str
+    n: int
+    status: str
+    commit: str
+    hypothesis: str
+    parent: int | None = None
+    parent_commit: str | None = None
+    author: str = ""
+    approver: str = ""
+    edited_by_human: bool = False
+    about: int | None = None
+    metric: str = ""
+    goal: str = "minimize"
+    unit: str = ""
+    value: float | None = None
+    replicates: tuple[Mapping[str, Any], ...] = ()
+    delta: float | None = None
+    noise: float | None = None
+    rule: str = ""
+    reason: str = ""
+    scored_by: str = "kit"
+    sandboxed: bool = False
+    constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    code: str = ""
+    lines_added: int = 0
+    lines_removed: int = 0
+    setup_seconds: float | None = None
+    training_seconds: float | None = None
+    scoring_seconds: float | None = None
+    peak_memory_mb: float | None = None
+    tokens: int | None = None
+    parameters: int | None = None
+    device: str = ""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    curve: tuple[tuple[float, float], ...] = ()
+    proposal: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    decided: str = ""
+    baseline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def message(self) -> str:
+        """Return the text of the annotated tag."""
+        line = " ".join(self.hypothesis.split()) or "no hypothesis"
+        body = dataclasses.asdict(self)
+        del body["commit"]  # the tag itself points at it
+        return f"{self.status}: {line[:200]}\n\n{_dumps(body)}\n"
+
+
+def parse(message: str, commit: str) -> Record:
+    """Return the record that a tag's `message` holds.
+
+    Raises
+    ------
+    AutoresearchError
+        When the message has no JSON body with a campaign, a number and a status.
+    """
+    _, _, body = message.partition("\n\n")
+    try:
+        table = json.loads(body)
+        known = {name: table[name] for name in _FIELDS & table.keys()}
+        for name in ("replicates", "curve"):
+            known[name] = tuple(known.get(name, ()))
+        return Record(commit=commit, **known)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise AutoresearchError(
+            f"the tag on {commit[:7]} is no record of this kit ({error}); "
+            "expected a JSON document below the subject. Look at it with git show."
+        ) from error
+
+
+_FIELDS = {field.name for field in dataclasses.fields(Record)} - {"commit"}
+
+
+def tag_name(campaign: str, n: int) -> str:
+    """Return the name of the annotated tag of experiment `n`."""
+    return f"autoresearch/{campaign}/{n:04d}"
+
+
+def tag_ref(campaign: str, n: int) -> str:
+    """Return the ref of the annotated tag of experiment `n`."""
+    return f"refs/tags/{tag_name(campaign, n)}"
+
+
+def files_ref(campaign: str, n: int) -> str:
+    """Return the ref of the attachments (one tree) of experiment `n`."""
+    return f"refs/tags/autoresearch-files/{campaign}/{n:04d}"
+
+
+def read_all(repo: Path, campaign: str | None = None) -> list[Record]:
+    """Return the records of one campaign, or of all, in order of campaign and number.
+
+    One git process, whatever the number of records. Records already parsed by this process are
+    not parsed again: a tag object never changes.
+    """
+    pattern = f"refs/tags/autoresearch/{campaign}/" if campaign else "refs/tags/autoresearch/"
+    found = []
+    for tag in git.annotated_tags(repo, pattern):
+        if tag.oid not in _parsed:
+            _parsed[tag.oid] = parse(tag.message, tag.commit)
+        found.append(_parsed[tag.oid])
+    return sorted(found, key=lambda record: (record.campaign, record.n))
+
+
+_parsed: dict[str, Record] = {}
+
+
+def read_attachments(repo: Path, campaign: str, n: int) -> dict[str, bytes]:
+    """Return the attachments of experiment `n` (prompt, patch, log tail, per-row losses)."""
+    tree = git.refs(repo, files_ref(campaign, n)).get(files_ref(campaign, n))
+    return git.read_tree(repo, tree) if tree else {}
+
+
+def thin(curve: list[tuple[float, float]], most: int = MAX_CURVE) -> list[tuple[float, float]]:
+    """Return at most `most` points of a curve, evenly chosen, the first and the last among them."""
+    if len(curve) <= most:
+        return curve
+    step = (len(curve) - 1) / (most - 1)
+    return [curve[round(i * step)] for i in range(most)]
+
+
+def _dumps(body: Mapping[str, Any]) -> str:
+    """Indent the top level only: `git show` stays readable with a curve of 64 points in it."""
+    rows = [f"  {json.dumps(k)}: {json.dumps(_finite(v))}" for k, v in body.items()]
+    return "{\n" + ",\n".join(rows) + "\n}"
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON doesn't have, by null; round curves to 5 digits."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def clean(words: str, most: int = 500) -> str:
+    """Return `words` on one line without control characters, at most `most` characters long."""
+    line = " ".join(_CONTROL.sub("", words).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|(?![\t\n\r])[\x00-\x1f\x7f-\x9f]")

@@ -1,0 +1,245 @@
+"""The runs of an experiment: their folders, what they measured, and what is kept of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import device, files, git, progress, records, runner
+from autoresearch_kit.campaign import Campaign, open_campaign
+from autoresearch_kit.errors import CampaignError, RunLost
+from autoresearch_kit.experiment import Experiment
+from autoresearch_kit.runner import Run
+
+MAX_LOST = 3
+"""How often the machine may lose a run before a person has to look."""
+
+KEPT_WEIGHTS = 5
+LOG_TAIL = 20_000
+
+
+def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run:
+    """Return the run of an experiment on its `replicate`-th seed, started if it isn't there.
+
+    Parameters
+    ----------
+    again
+        Start it again when a person stopped it.
+
+    Raises
+    ------
+    RunLost
+        When the machine lost it `MAX_LOST` times.
+    CampaignError
+        When a person stopped it and `again` is False.
+    """
+    campaign = experiment.campaign
+    folder = campaign.state / "runs" / f"{experiment.n:04d}-{replicate}"
+    run = Run(folder, experiment.n, campaign.tag, _seed(replicate), replicate)
+    with files.locked(campaign.state / "runs.lock"):
+        if experiment.record is not None:
+            _restore(run, experiment)
+            return run
+        if folder.exists():
+            if run.status == "stopped" and not again:
+                raise CampaignError(
+                    f"the run of experiment {experiment.n:04d} was stopped; type "
+                    "run = ark.train_5min(experiment) to start it again."
+                )
+            if run.status in ("lost", "stopped"):
+                _put_aside(run)
+        if not folder.exists():
+            making = folder.parent / f".{secrets.token_hex(6)}"
+            files.write_json(making / "run.json", _spec(experiment, replicate))
+            making.rename(folder)
+    runner.launch(folder, "train")
+    return run
+
+
+def finish(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Wait until a run is trained and measured; return its final state and what was measured.
+
+    A run that the machine loses on the way is repeated.
+    """
+    experiment = experiment_of(run)
+    state = runner.wait(run.dir, "train")
+    while state["phase"] == "lost":
+        start(experiment, run.replicate)
+        state = runner.wait(run.dir, "train")
+    if state["phase"] == "stopped":
+        start(experiment, run.replicate)  # raises, and says what to type
+    if state["phase"] == "crash" or not experiment.campaign.task.score:
+        return state, {"value": state.get("printed")}
+    for _ in range(MAX_LOST):
+        runner.launch(run.dir, "score")
+        result = runner.wait(run.dir, "score")
+        if not result.get("lost"):
+            return state, result
+    raise RunLost(
+        f"scoring experiment {run.experiment:04d} was killed {MAX_LOST} times; is the machine "
+        "out of memory? Then type ark.score(run) again."
+    )
+
+
+def watch(run: Run) -> None:
+    """Show a run's progress: without waiting in a notebook front end, else until it ends."""
+    if progress.in_front_end():
+        threading.Thread(target=runner.wait, args=(run.dir, "train"), daemon=True).start()
+        return
+    while runner.wait(run.dir, "train")["phase"] == "lost":
+        start(experiment_of(run), run.replicate)
+
+
+def latest_replicate(experiment: Experiment) -> int:
+    """Return which seed the newest run of an experiment has; 0 when there is none."""
+    folder = experiment.campaign.state / "runs"
+    names = [p.name.split("-")[1] for p in folder.glob(f"{experiment.n:04d}-*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def experiment_of(run: Run) -> Experiment:
+    """Return the experiment that a run belongs to."""
+    spec = files.read_json(run.dir / "run.json")
+    if spec is None:
+        raise CampaignError(f"there is no run in {run.dir}; it was removed or never started here")
+    return open_campaign(spec["host"], tag=run.tag).experiment(run.experiment)
+
+
+def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one run's part of the evidence for a decision."""
+    return {
+        "seed": run.seed,
+        "seed_injected": (files.read_json(run.dir / "run.json") or {}).get("seed_injected"),
+        "value": float(result["value"]),
+        "run": run.dir.name,
+        "tokens": state.get("tokens"),
+        "ratio": state.get("ratio"),
+        "training_seconds": state.get("training_seconds"),
+    }
+
+
+def facts(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run adds to the record beside the metric."""
+    spec = files.read_json(run.dir / "run.json") or {}
+    return {
+        "sandboxed": bool(state.get("sandboxed")) and bool(result.get("sandboxed", True)),
+        "setup_seconds": state.get("setup_seconds"),
+        "training_seconds": state.get("training_seconds"),
+        "scoring_seconds": result.get("scoring_seconds"),
+        "peak_memory_mb": state.get("peak_memory_mb"),
+        "tokens": state.get("tokens"),
+        "parameters": state.get("parameters"),
+        "device": spec.get("device", ""),
+        "curve": tuple(
+            (round(x, 5), round(y, 5))
+            for x, y in records.thin([tuple(point) for point in state.get("curve") or []])
+            if math.isfinite(y)
+        ),
+    }
+
+
+def attachments(run: Run) -> dict[str, bytes]:
+    """Return what is kept of a run in git: the log's tail, the losses row by row, program.md."""
+    kept = {}
+    spec = files.read_json(run.dir / "run.json") or {}
+    places = {
+        "log.txt": run.dir / "log.txt",
+        "rows.npz": run.dir / "score" / "rows.npz",
+        "score.json": run.dir / "score.json",
+        "program.md": Path(spec.get("host", "")) / "program.md",
+    }
+    for name, path in places.items():
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            kept[name] = content[-LOG_TAIL:] if name == "log.txt" else content
+    return kept
+
+
+def calibrated(campaign: Campaign, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the campaign's settings with the budget as the baseline's first run measured it."""
+    return {**campaign.settings, "baseline_tokens": state.get("baseline_tokens")}
+
+
+def prune(campaign: Campaign) -> None:
+    """Remove weights and code copies of all runs but the best, its parent and the last five."""
+    best = campaign.best_record
+    folders = sorted(p.parent for p in (campaign.state / "runs").glob("*/out"))
+    keep = {best.n, best.parent} if best else set()
+    for folder in folders[:-KEPT_WEIGHTS]:
+        decided = files.read_json(folder / "status.json") or {}
+        if int(folder.name[:4]) not in keep and decided.get("ended"):
+            for name in ("out", "code", "baseline"):
+                shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _seed(replicate: int) -> int:
+    return 1 + replicate
+
+
+def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
+    campaign = experiment.campaign
+    first = Run(campaign.state / "runs" / f"{experiment.n:04d}-0", 0, "", 0, 0)
+    base = next((r for r in campaign.records() if r.n == 0), None)
+    tokens = base.baseline.get("baseline_tokens") if base else None
+    if tokens is None and experiment.n == 0 and replicate:
+        tokens = first.state.get("baseline_tokens")
+    return {
+        "tag": campaign.tag,
+        "experiment": experiment.n,
+        "kind": "candidate" if experiment.n else "baseline",
+        "commit": experiment.commit,
+        "baseline_commit": campaign.start,
+        "repo": str(git.common_dir(campaign.path)),
+        "host": str(campaign.path),
+        "seed": _seed(replicate),
+        "replicate": replicate,
+        "seed_injected": _reads_seed(experiment),
+        "device": device.pick(),
+        "priority": "manual",
+        "task": campaign.task.as_dict(),
+        "command": campaign.task.command(campaign.path),
+        "baseline_tokens": tokens,
+        # The cost of an experiment is measured once: its repeats train for the same tokens.
+        "ratio": first.state.get("ratio") if replicate else None,
+    }
+
+
+def _reads_seed(experiment: Experiment) -> bool:
+    """Tell whether the mutable files read SEED; a host's own script may not."""
+    words = ('"SEED"', "'SEED'")
+    return any(word in text for text in experiment.files.values() for word in words)
+
+
+def _put_aside(run: Run) -> None:
+    lost = list(run.dir.parent.glob(f"{run.dir.name}.lost*"))
+    if run.status == "lost" and len(lost) >= MAX_LOST - 1:
+        raise RunLost(
+            f"the machine lost the run of experiment {run.experiment:04d} {MAX_LOST} times "
+            f"({run.state.get('reason') or 'its supervisor was killed'}). Look at "
+            f"{run.dir / 'log.txt'}; to try again, remove {run.dir} and type "
+            "ark.train_5min(experiment)."
+        )
+    kind = run.status
+    run.dir.rename(run.dir.with_name(f"{run.dir.name}.{kind}{len(lost) + 1}"))
+
+
+def _restore(run: Run, experiment: Experiment) -> None:
+    """Give a decided experiment its run back on a machine that didn't train it."""
+    record = experiment.record
+    if run.dir.exists() or record is None or record.status == "refused":
+        return
+    state = {
+        "phase": "crash" if record.status == "crash" else "done",
+        "reason": record.reason,
+        "ended": record.decided,
+        "tokens": record.tokens,
+        "curve": record.curve,
+    }
+    files.write_json(run.dir / "status.json", state)
+    files.write_json(run.dir / "run.json", {"host": str(experiment.campaign.path)})

@@ -1,0 +1,306 @@
+"""The four steps, and the baseline that they start from. Read this file first.
+
+    proposal   = propose(campaign)       # a hypothesis and a patch
+    experiment = apply(proposal)         # a numbered commit
+    run        = train_5min(experiment)  # a training process, owned by the kit
+    score      = score(run)              # the metric and the verdict, in git
+
+Each step takes what the step before returned and may be repeated: what was done is returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from autoresearch_kit import decide, files, git, ledger, records, runs, source
+from autoresearch_kit import proposal as proposals
+from autoresearch_kit.campaign import Campaign
+from autoresearch_kit.errors import ApprovalPending, CampaignError, NoChange, ScorerError
+from autoresearch_kit.experiment import Experiment, Score, score_of
+from autoresearch_kit.proposal import Proposal
+from autoresearch_kit.proposers import Proposer, choose, name_of
+from autoresearch_kit.records import Record
+from autoresearch_kit.runs import Run
+
+
+def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
+    """Train and score the campaign's starting point, experiment 0, and return its score.
+
+    Parameters
+    ----------
+    seeds
+        How many runs to make, each with a seed of its own; the metric is their mean.
+
+    Raises
+    ------
+    CampaignError
+        When the unchanged code crashes: nothing is recorded, so that it can be repaired.
+    """
+    experiment = campaign.experiment(0)
+    if experiment.record is None:
+        replicates = []
+        for replicate in range(seeds):
+            run = runs.start(experiment, replicate)
+            state, result = runs.finish(run)
+            if reason := crash_reason(state, result):
+                raise CampaignError(
+                    f"the baseline crashed, so there is nothing to compare with: {reason}. "
+                    f"Its log is {run.dir / 'log.txt'}. Repair the code, commit, and start "
+                    "another campaign; or type ark.baseline(campaign) to try the same again."
+                )
+            replicates.append(runs.replicate(run, state, result))
+        verdict = decide.Verdict("keep", f"baseline, {len(replicates)} run(s)")
+        return _record(experiment, run, state, result, replicates, verdict, rule="baseline")
+    return score_of(experiment.record, best=None)
+
+
+def propose(
+    campaign: Campaign, *, by: Proposer | None = None, idea: str | None = None, new: bool = False
+) -> Proposal:
+    """Return a proposal on the campaign's best state: this caller's open one, or the next.
+
+    Parameters
+    ----------
+    by
+        The proposer, a callable ``(campaign, *, idea=None, revises=None) -> Proposal``.
+    idea
+        What to try, in words that the proposer understands (TPE: ``"MATRIX_LR = 0.03"``).
+    new
+        Make another one although an open one is there.
+
+    Raises
+    ------
+    CampaignError
+        When the baseline has not been scored.
+    ProposalError
+        When the proposer can't make a proposal that changes something.
+    """
+    best = campaign.best_record
+    if best is None:
+        raise CampaignError(
+            f"campaign {campaign.tag} has no baseline yet, so nothing can be better than it. "
+            "Type ark.baseline(campaign) first."
+        )
+    key = f"cell|{name_of(by or campaign.by)}|{idea or ''}"
+    for mine in proposals.unfinished(campaign):
+        if mine.status == "refused":
+            proposals.record_refusal(mine)  # a kill came between the decision and its record
+        elif _is_stale(mine, best):
+            proposals.finish(campaign, mine.id)
+        elif mine.key == key and not new:
+            return mine
+    if (theirs := _commit_on_branch(campaign)) is not None:
+        return proposals.claim(theirs, key)
+    proposer = choose(campaign, by)
+    return proposals.claim(proposer(campaign, idea=idea), key)
+
+
+def apply(proposal: Proposal) -> Experiment:
+    """Commit an approved proposal on its parent, give it a number, and return the experiment.
+
+    No branch moves and no file in the checkout changes.
+
+    Raises
+    ------
+    ApprovalPending
+        While nobody has decided.
+    CampaignError
+        When the proposal was refused.
+    """
+    campaign = proposal.campaign
+    if proposal.status == "open":
+        raise ApprovalPending(
+            "nobody has decided on this proposal yet. Look at it with ark.review(proposal), then "
+            "type proposal.approve() or proposal.refuse('why'), and run this cell again."
+        )
+    if proposal.status == "refused":
+        raise CampaignError(
+            f"this proposal was refused ({proposal.decision['reason']}); type "
+            "proposal = ark.propose(campaign) for the next one."
+        )
+    with files.locked(campaign.state / "apply.lock"):
+        n = ledger.pin(campaign, proposals.to_commit(proposal))
+    return campaign.experiment(n)
+
+
+def train_5min(experiment: Experiment) -> Run:
+    """Train an experiment for the budget that its task fixes, and return the run.
+
+    The run belongs to a process of its own: closing the browser or the kernel doesn't end it, and
+    the same call finds it again. In a notebook front end the live run is returned at once and
+    `score` waits for it; elsewhere this call waits. A run that the machine lost is repeated.
+    """
+    run = runs.start(experiment, runs.latest_replicate(experiment), again=True)
+    runs.watch(run)
+    return run
+
+
+def score(run: Run) -> Score:
+    """Wait for a run, measure it, decide, write the decision to git, and return the score.
+
+    When the campaign's rule asks for more runs they are made here, on new seeds.
+
+    Raises
+    ------
+    ScorerError
+        When the trusted scorer itself failed; nothing is recorded.
+    CampaignError
+        When the run was stopped by a person.
+    """
+    experiment = runs.experiment_of(run)
+    if experiment.n == 0:
+        return baseline(experiment.campaign)
+    replicates: list[Mapping[str, Any]] = []
+    while experiment.record is None:
+        run = runs.start(experiment, len(replicates))
+        state, result = runs.finish(run)
+        if reason := crash_reason(state, result):
+            verdict = decide.Verdict("crash", reason)
+            return _record(experiment, run, state, result, replicates, verdict)
+        replicates.append(runs.replicate(run, state, result))
+        verdict = _decide(experiment, replicates)
+        if not verdict.more:
+            return _record(experiment, run, state, result, replicates, verdict)
+    return score_of(experiment.record, best=_compared_with(experiment.record))
+
+
+def _decide(experiment: Experiment, replicates: decide.Replicates) -> decide.Verdict:
+    campaign = experiment.campaign
+    best = campaign.best_record
+    assert best is not None  # propose() needs a baseline
+    rule = decide.rule(str(campaign.settings.get("decide", "greedy")))
+    verdict = rule(replicates, best.replicates, goal=campaign.task.goal)
+    if verdict.status == "keep" and best.n != experiment.parent:
+        return decide.Verdict(
+            "discard",
+            f"discard: it beats {best.n:04d} but was made on {experiment.parent:04d}, before "
+            f"{best.n:04d} was kept; propose the change again on the new best",
+            verdict.delta,
+        )
+    return verdict
+
+
+def _record(
+    experiment: Experiment,
+    run: Run,
+    state: Mapping[str, Any],
+    result: Mapping[str, Any],
+    replicates: decide.Replicates,
+    verdict: decide.Verdict,
+    rule: str = "",
+) -> Score:
+    """Write the decision; of several kernels that decide at once the first one counts."""
+    campaign, task = experiment.campaign, experiment.campaign.task
+    with files.locked(campaign.state / "decide.lock"):
+        if experiment.record is not None:
+            return score_of(experiment.record, best=_compared_with(experiment.record))
+        if verdict.status == "keep" and experiment.n:
+            verdict = _decide(experiment, replicates)  # the best may have moved meanwhile
+        value = decide.mean(replicates) if replicates and verdict.status != "crash" else None
+        added, removed = (0, 0)
+        if experiment.parent_commit:
+            added, removed = git.count_lines(
+                campaign.path, experiment.parent_commit, experiment.commit
+            )
+        made = _proposal_of(experiment)
+        record = Record(
+            campaign=campaign.tag,
+            n=experiment.n,
+            status=verdict.status,
+            commit=experiment.commit,
+            hypothesis=made.hypothesis if made else "baseline",
+            parent=experiment.parent,
+            parent_commit=experiment.parent_commit,
+            author=made.author if made else git.author(campaign.path, experiment.commit),
+            approver=str(made.decision.get("by", "")) if made else "",
+            edited_by_human=made.edited_by_human if made else False,
+            metric=task.metric,
+            goal=task.goal,
+            unit=task.unit,
+            value=value,
+            replicates=tuple(replicates),
+            delta=verdict.delta,
+            noise=verdict.noise,
+            rule=rule or str(campaign.settings.get("decide", "greedy")),
+            reason=records.clean(verdict.reason),
+            scored_by=task.scored_by,
+            constants=campaign.constants(experiment.commit),
+            code=source.digest(experiment.files),
+            lines_added=added,
+            lines_removed=removed,
+            versions=ledger.versions(),
+            proposal={"id": made.id, "rejected": made.rejected} if made else {},
+            baseline=runs.calibrated(campaign, state) if experiment.n == 0 else {},
+            **runs.facts(run, state, result),
+        )
+        attachments = {**runs.attachments(run), **(made.attachments() if made else {})}
+        note = ledger.write(campaign, record, attachments)
+    if made:
+        proposals.finish(campaign, made.id)
+    runs.prune(campaign)
+    return score_of(record, best=_compared_with(record), note=note)
+
+
+def crash_reason(state: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """Return why an experiment crashed, in training or when it was scored; empty if it didn't.
+
+    Raises
+    ------
+    ScorerError
+        When the scorer failed, which is not the experiment's fault.
+    """
+    if state["phase"] == "crash":
+        return str(state["reason"])
+    if "error" in result:
+        raise ScorerError(
+            f"the trusted scorer failed, so there is no verdict: {result['error']}. Repair what "
+            "it names and type ark.score(run) again; the run itself is kept."
+        )
+    return str(result.get("crash", ""))
+
+
+def _compared_with(record: Record) -> float | None:
+    if record.value is None or record.delta is None:
+        return None
+    return record.value - record.delta
+
+
+def _is_stale(proposal: Proposal, best: Record) -> bool:
+    committed = (proposal.folder / "commit").exists()
+    return not committed and proposal.parent != best.n
+
+
+def _proposal_of(experiment: Experiment) -> Proposal | None:
+    if not experiment.proposal:
+        return None
+    with contextlib.suppress(CampaignError):
+        return proposals.load(experiment.campaign, experiment.proposal)
+    return None
+
+
+def _commit_on_branch(campaign: Campaign) -> Proposal | None:
+    """Turn a commit that a person put on the campaign's branch into a proposal, once."""
+    at = git.resolve(campaign.path, f"refs/heads/{campaign.branch}")
+    seen = campaign.state / "seen-on-branch"
+    known = {r.commit for r in campaign.records()} | set(ledger.pins(campaign).values())
+    before = seen.read_text().split() if seen.exists() else []
+    known |= {campaign.start, *before}
+    if at is None or at in known or git.is_ancestor(campaign.path, at, campaign.best.commit):
+        return None
+    files.write_text(seen, "\n".join([*before, at]))
+    best = campaign.best
+    direct = git.resolve(campaign.path, f"{at}^") == best.commit
+    only_mutable = set(git.changed_files(campaign.path, best.commit, at)) <= set(campaign.task.edit)
+    with contextlib.suppress(NoChange):
+        who = git.author(campaign.path, at)
+        return proposals.draft(
+            campaign,
+            files=campaign.mutable(at),
+            hypothesis=git.subject(campaign.path, at),
+            author=who,
+            approved_by=who,
+            commit=at if direct and only_mutable else "",
+        )
+    return None

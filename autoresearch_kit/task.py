@@ -1,0 +1,188 @@
+"""The task: what may be changed, how it is run, and which number decides.
+
+A task is read from ``task.toml`` in a campaign's baseline commit, so that no patch can change it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from autoresearch_kit.errors import TaskError
+
+FILE = "task.toml"
+
+CLOCKS = ("", "wall", "cpu", "relative")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A fixed contract between the code under experiment and the kit.
+
+    Parameters
+    ----------
+    name
+        What the task is called.
+    edit
+        The files that a proposal may change, relative to the host.
+    train
+        The untrusted command; empty when the scorer alone runs the candidate.
+    score
+        The trusted command; empty when the script prints ``<metric>: number`` itself.
+    metric, goal, unit
+        The number that decides, ``minimize`` or ``maximize``, and its unit.
+    budget_seconds, setup_seconds, timeout_seconds
+        Training time; cap on imports and compilation; wall-clock cap on a whole run.
+    python
+        Interpreter for ``python`` in `train`; empty: the host's ``.venv``, else this one.
+    data
+        Folders that are bound read-only and fingerprinted, relative to the host.
+    env
+        Names of environment variables that a run may see.
+    profile
+        The sizes that the task was made with.
+    clock
+        What the budget counts: ``wall`` seconds, ``cpu`` seconds, CPU cost ``relative`` to the
+        baseline's, or nothing (the script keeps its own time).
+    memory_gb
+        Memory that a run may use; 0: four fifths of the machine.
+    options
+        The table ``[options]``, for the task's own scorer.
+    """
+
+    name: str
+    edit: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    score: tuple[str, ...] = ()
+    metric: str = "score"
+    goal: str = "minimize"
+    unit: str = ""
+    budget_seconds: float = 300.0
+    setup_seconds: float = 120.0
+    timeout_seconds: float = 600.0
+    python: str = ""
+    data: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    profile: str = ""
+    clock: str = ""
+    memory_gb: float = 0.0
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field; a wrong one is a `TaskError` that says what was expected."""
+        if not self.edit:
+            raise TaskError(f'{FILE}: edit is empty; name the files to change: edit = ["train.py"]')
+        for path in self.edit:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or parts[0] == ".git":
+                raise TaskError(f"{FILE}: edit names {path!r}; expected a path inside the host")
+        if self.goal not in ("minimize", "maximize"):
+            raise TaskError(f"{FILE}: goal = {self.goal!r}; expected 'minimize' or 'maximize'")
+        if not self.metric.replace("_", "").replace("-", "").replace(".", "").isalnum():
+            raise TaskError(
+                f"{FILE}: metric = {self.metric!r}; expected one word such as 'val_loss'"
+            )
+        if not self.train and not self.score:
+            raise TaskError(f"{FILE}: neither train nor score is set; one of them runs the code")
+        if self.clock not in CLOCKS:
+            raise TaskError(f"{FILE}: clock = {self.clock!r}; expected one of {CLOCKS}")
+        for name in ("budget_seconds", "setup_seconds", "timeout_seconds"):
+            if not getattr(self, name) > 0:
+                raise TaskError(f"{FILE}: {name} = {getattr(self, name)}; expected more than 0")
+
+    @property
+    def scored_by(self) -> str:
+        """Who measures the metric: ``kit`` (a trusted scorer) or ``printed`` (the script)."""
+        return "kit" if self.score else "printed"
+
+    def better(self, new: float, old: float) -> bool:
+        """Tell whether `new` is strictly better than `old`."""
+        return new < old if self.goal == "minimize" else new > old
+
+    def command(self, host: Path) -> list[str]:
+        """Return `train` with ``python`` replaced by the interpreter that runs this host."""
+        if not self.train or self.train[0] not in ("python", "python3"):
+            return list(self.train)
+        own = host / ".venv" / "bin" / "python"
+        python = self.python or (str(own) if own.exists() else sys.executable)
+        return [str(host / python) if "/" in python else python, *self.train[1:]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    def toml(self) -> str:
+        """Return the text of a ``task.toml`` that parses to this task."""
+        plain = {k: v for k, v in self.as_dict().items() if k != "options"}
+        default = {f.name: f.default for f in dataclasses.fields(self)}
+        lines = [f"{k} = {_toml(v)}" for k, v in plain.items() if v != default[k]]
+        if self.options:
+            lines += ["", "[options]", *(f"{k} = {_toml(v)}" for k, v in self.options.items())]
+        return "\n".join(lines) + "\n"
+
+
+def parse(content: str) -> Task:
+    """Return the task that a ``task.toml`` describes.
+
+    Raises
+    ------
+    TaskError
+        When the text is no TOML, or a key is unknown, missing or of the wrong kind.
+    """
+    try:
+        table = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{FILE} is not valid TOML: {error}") from error
+    return make(table)
+
+
+def make(table: Mapping[str, Any]) -> Task:
+    """Return a task from keys and values as they stand in a ``task.toml``."""
+    fields = {f.name: f for f in dataclasses.fields(Task)}
+    if unknown := sorted(set(table) - set(fields)):
+        raise TaskError(f"{FILE}: unknown key {unknown[0]!r}; known are {', '.join(fields)}")
+    if missing := [name for name in ("name", "edit") if name not in table]:
+        raise TaskError(f"{FILE}: {missing[0]!r} is missing")
+    return Task(**{name: _typed(name, str(fields[name].type), v) for name, v in table.items()})
+
+
+def words(command: str | Sequence[str]) -> tuple[str, ...]:
+    """Return a command as a tuple of words; a string is split as a shell would."""
+    return tuple(shlex.split(command) if isinstance(command, str) else command)
+
+
+def _typed(name: str, kind: str, value: Any) -> Any:
+    ok: bool
+    if kind.startswith("tuple"):
+        ok = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        result: Any = tuple(value) if ok else value
+        expected = "a list of strings"
+    elif kind == "float":
+        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        result = float(value) if ok else value
+        expected = "a number"
+    elif kind == "str":
+        ok, result, expected = isinstance(value, str), value, "a string"
+    else:
+        ok, result, expected = isinstance(value, Mapping), value, "a table"
+    if not ok:
+        raise TaskError(f"{FILE}: {name} = {value!r}; expected {expected}")
+    return result
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    return "[" + ", ".join(_toml(v) for v in value) + "]"

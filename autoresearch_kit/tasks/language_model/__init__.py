@@ -1,0 +1,84 @@
+"""Train a small language model on text; lower val_bpb (bits per byte of unseen text) is better.
+
+corpora.py     where text comes from, its documents, the split by hash
+hub.py         one verified file from a Hugging Face hub
+packing.py     tokeniser and rows
+score.py       the trusted scorer; serve.py is its sandboxed child
+profiles.toml  sizes: tiny, smoke, cpu, gpu
+template/      what a lab starts with: train.py is the file that experiments change
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import device, source, task
+from autoresearch_kit.errors import DataError, TaskError
+from autoresearch_kit.files import write_text
+
+
+def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | None) -> str:
+    """Turn a copy of the template into a lab of one profile, with its data; return the profile.
+
+    Writes ``task.toml``, sets the constants of ``train.py``, makes the data and links ``data/``.
+
+    Raises
+    ------
+    TaskError
+        There is no such profile.
+    DataError
+        The data can't be had.
+    """
+    known = tomllib.loads((Path(__file__).parent / "profiles.toml").read_text())
+    accelerator = device.pick() != "cpu"
+    profile = profile or ("gpu" if device.pick().startswith("cuda") else "cpu")
+    if profile not in known:
+        raise TaskError(f"there is no profile {profile!r}; there are: {', '.join(known)}")
+    sizes: dict[str, Any] = dict(known[profile])
+    constants = sizes.pop("train")
+    if accelerator:  # a GPU's time can't be counted in CPU seconds
+        sizes["clock"] = "wall"
+    corpus = data or sizes.pop("corpus")
+    fixed = {f: sizes[f] for f in sizes if f.endswith("_seconds") or f == "clock"}
+    options = {f: sizes[f] for f in ("score_tokens", "vocab_size", "sequence_len")}
+    template = task.parse((folder / task.FILE).read_text())
+    made = dataclasses.replace(
+        template, profile=profile, options={"corpus": corpus, **options}, **fixed
+    )
+    write_text(folder / task.FILE, made.toml())
+    train = folder / "train.py"
+    write_text(train, source.set_constants(train.read_text(), constants))
+    make_data(folder)
+    return profile
+
+
+def make_data(folder: Path) -> str:
+    """Make the data that the lab's ``task.toml`` names, link it as ``data``; return a summary.
+
+    Prepared data is shared between labs, see `packing.cache_folder`. A second call is instant.
+
+    Raises
+    ------
+    DataError
+        The data can't be had, or ``data`` is a folder of somebody's own.
+    """
+    from autoresearch_kit.tasks.language_model import packing
+
+    options = task.parse((folder / task.FILE).read_text()).options
+    prepared = packing.prepare(
+        options["corpus"],
+        sequence_len=options["sequence_len"],
+        vocab_size=options["vocab_size"],
+        shards=options.get("shards", packing.SHARDS),
+    )
+    link = folder / "data"
+    if link.exists() and not link.is_symlink():
+        raise DataError(f"{link} is a folder of its own, not the kit's link; move it away")
+    fresh = folder / f".data.{os.getpid()}"
+    fresh.symlink_to(prepared, target_is_directory=True)
+    fresh.replace(link)
+    return packing.summary(prepared)

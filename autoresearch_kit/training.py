@@ -1,0 +1,376 @@
+"""One training run: start it, keep its clock and limits, end it, and say how it ended."""
+
+from __future__ import annotations
+
+import math
+import selectors
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from autoresearch_kit import task
+from autoresearch_kit.child import Child, Log, ProtocolError
+from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock
+from autoresearch_kit.workplace import (
+    disk_used,
+    foreign_imports,
+    last_error,
+    missing_module_hint,
+    start_training,
+)
+
+LOOK_SECONDS = 0.2  # at memory and processes
+DISK_SECONDS = 2.0
+OUT_BYTES, OUT_FILES = 8 << 30, 100_000
+FREE_BYTES = 256 << 20
+PROCESSES = 512
+CURVE_POINTS = 64
+
+
+class Crash(Exception):
+    """The experiment's own fault."""
+
+
+class Lost(Exception):
+    """The machine's fault: says nothing about the experiment."""
+
+
+class Stopped(BaseException):
+    """Somebody asked to stop."""
+
+
+class Curve:
+    """Loss over progress, at most 64 points, evenly spread however many steps there are."""
+
+    def __init__(self) -> None:
+        self._points: list[list[float]] = []
+        self._stride = 1
+        self._sum, self._count = 0.0, 0
+
+    def add(self, progress: float, loss: float) -> None:
+        """Take a step's loss; points are means over equally many steps."""
+        self._sum, self._count = self._sum + loss, self._count + 1
+        if self._count < self._stride:
+            return
+        self._points.append([round(progress, 4), self._sum / self._count])
+        self._sum, self._count = 0.0, 0
+        if len(self._points) == CURVE_POINTS:
+            pairs = zip(self._points[::2], self._points[1::2], strict=True)
+            self._points = [[b[0], (a[1] + b[1]) / 2] for a, b in pairs]
+            self._stride *= 2
+
+    def points(self) -> list[list[float]]:
+        """Return ``[progress, loss]`` pairs."""
+        return [[progress, float(f"{loss:.5g}")] for progress, loss in self._points]
+
+
+class Training:
+    """One training run, from set-up to verdict on how it ended."""
+
+    def __init__(self, run: Path, spec: dict[str, Any], say: Callable[..., None]) -> None:
+        self.run, self.spec, self.say = run, spec, say
+        self.task = task.make(spec["task"])
+        self.clock: Clock | None = None
+        if self.task.clock:
+            self.clock = Clock(
+                self.task.clock,
+                self.task.budget_seconds,
+                baseline_tokens=spec.get("baseline_tokens"),
+                ratio=1.0 if spec.get("kind") == "baseline" else spec.get("ratio"),
+            )
+        self.selector = selectors.DefaultSelector()
+        self.log = Log(run / "log.txt", "" if self.task.score else self.task.metric)
+        self.curve = Curve()
+        self.loss: float | None = None
+        self.children: dict[str, Child] = {}
+        self.began = time.monotonic()
+        self.started: float | None = None  # first step, by the wall
+        self.ended: float | None = None  # reply that ended the budget
+        self.away = 0.0  # wall seconds in which the baseline had its turns
+        self.at: dict[str, float] = {}  # CPU seconds of each child when its set-up ended
+        self.cpu = self.cpu_ended = 0.0
+        self.heard = self.began  # last message, by the wall
+        self.released = self.began
+        self.charged = 0.0  # towards timeout_seconds
+        self.looked = self.looked_at_disk = 0.0
+        self.charged_until, self.charged_cpu = self.began, 0.0
+        self.peak = 0
+        self.killed_by_us = False
+        self.memory_limit = self.task.memory_gb * 1e9 or 0.8 * psutil.virtual_memory().total
+        self.oom_kills = _oom_kills()
+
+    def __call__(self) -> dict[str, Any]:
+        """Run it to its end and return the final fields of the status."""
+        phase, reason = "done", ""
+        try:
+            try:
+                self._start(CANDIDATE, self.spec["commit"])
+                if self.clock and self.clock.companion:
+                    self._start(BASELINE, self.spec["baseline_commit"])
+                self._loop()
+            finally:
+                self._kill()
+            self._judge()
+        except (Crash, ProtocolError) as error:
+            protocol = "clock protocol: " if isinstance(error, ProtocolError) else ""
+            phase, reason = "crash", f"{protocol}{error}"
+        except Lost as error:
+            phase, reason = "lost", str(error)
+        except Stopped:
+            phase, reason = "stopped", "stopped on request"
+        return {"phase": phase, "reason": reason, **self._figures()}
+
+    def _start(self, name: str, commit: str) -> None:
+        spec = self.spec | {"commit": commit}
+        part = self.run if name == CANDIDATE else self.run / "calibration"
+        log = self.log if name == CANDIDATE else Log(self.run / "calibration.txt")
+        self.children[name] = Child(
+            name,
+            lambda env, popen: start_training(part, spec, self.task, env, popen),
+            self.selector,
+            log,
+            self._hear if self.clock else None,
+        )
+
+    def _kill(self) -> None:
+        # From here on a second request to stop must not leave anything behind.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for child in self.children.values():
+            self.killed_by_us |= child.name == CANDIDATE and not child.ended()
+            if child.name == CANDIDATE:
+                self.cpu = max(self.cpu, child.tree.cpu_seconds())
+            child.kill()
+        self.selector.close()
+        shutil.rmtree(self.run / "calibration", ignore_errors=True)
+
+    def _loop(self) -> None:
+        candidate = self.children[CANDIDATE]
+        while not candidate.ended():
+            # A process whose pipes are closed is about to end, or to be killed for staying.
+            for key, _ in self.selector.select(0.005 if candidate.silent else 0.1):
+                key.data(key.fd)
+            self._charge(candidate)
+            self._check_time(candidate)
+            now = time.monotonic()
+            if now - self.looked > LOOK_SECONDS:
+                self.looked = now
+                self._check_size(candidate)
+                self.log.flush()
+                self.say(**self._progress())
+            if now - self.looked_at_disk > DISK_SECONDS:
+                self.looked_at_disk = now
+                self._check_disk()
+            baseline = self.children.get(BASELINE)
+            if baseline and baseline.ended() and self.clock and self.clock.companion:
+                line = last_error(baseline.log.text())
+                raise Lost(f"the baseline, run beside it to measure its cost, ended early: {line}")
+
+    def _hear(self, child: Child, message: dict[str, Any]) -> None:
+        """Book a child's message, then let whoever's turn it is go on."""
+        clock = self.clock
+        assert clock is not None
+        now, cpu = time.monotonic(), child.tree.cpu_seconds()
+        self.heard = now
+        reading = cpu - self.at.get(child.name, cpu)
+        if child.name == CANDIDATE:
+            self.cpu = cpu
+            if self.task.clock == "wall" and self.started is not None:
+                reading = now - self.started
+        if "start" in message:
+            if child.name in self.at:
+                raise ProtocolError("it sent start twice")
+            self.at[child.name] = cpu
+            clock.start(child.name)
+            if child.name == CANDIDATE:
+                self.say(parameters=_count(message.get("parameters", 0), "parameters"))
+        elif child.name not in self.at:
+            raise ProtocolError("it sent a step before start")
+        else:
+            tokens = _count(message.get("tokens"), "tokens")
+            clock.step(child.name, tokens, reading)
+            if child.name == CANDIDATE:
+                loss = message.get("loss")
+                if isinstance(loss, int | float) and math.isfinite(loss):
+                    self.curve.add(clock.progress, float(loss))
+                    self.loss = float(loss)
+            else:
+                self.away += now - self.released
+        if clock.failure:
+            raise Crash(clock.failure)
+        if clock.ready:
+            self._release(clock, now)
+
+    def _release(self, clock: Clock, now: float) -> None:
+        candidate, baseline = self.children[CANDIDATE], self.children.get(BASELINE)
+        if baseline and not clock.companion and not baseline.ended():
+            baseline.kill()
+        self.released = now
+        if clock.turn == BASELINE and baseline:
+            if baseline.waiting:
+                baseline.reply(clock.baseline_progress())
+        elif candidate.waiting:
+            if self.started is None:
+                self.started = time.monotonic()
+                self.away = 0.0
+            if clock.finished and self.ended is None:
+                self.ended, self.cpu_ended = now, self.cpu
+            candidate.reply(clock.progress)
+
+    def _charge(self, candidate: Child) -> None:
+        """Count time towards `timeout_seconds`.
+
+        With a CPU budget a busy machine must not look like a slow experiment, so there busy time
+        counts as CPU seconds and only idle time as wall seconds.
+        """
+        now = time.monotonic()
+        if now - self.charged_until < LOOK_SECONDS:
+            return
+        wall, cpu = now - self.charged_until, candidate.tree.cpu_seconds()
+        self.cpu = max(self.cpu, cpu)
+        used = cpu - self.charged_cpu
+        busy = self.task.clock in ("cpu", "relative") and used > 0.05 * wall
+        others_turn = bool(self.clock) and candidate.waiting
+        self.charged += 0.0 if others_turn else min(used, wall) if busy else wall
+        self.charged_until, self.charged_cpu = now, cpu
+
+    def _check_time(self, candidate: Child) -> None:
+        now, task = time.monotonic(), self.task
+        if self.charged > task.timeout_seconds:
+            raise Crash(f"timeout: it ran for more than {task.timeout_seconds:g} s")
+        if self.clock is None:
+            return
+        by_wall = task.clock == "wall"
+        if self.started is None:
+            waiting_for = [c for c in self.children.values() if not c.waiting]
+            if waiting_for and CANDIDATE not in self.at:
+                used = now - self.began if by_wall else self.cpu
+                if used > task.setup_seconds:
+                    raise Crash(f"timeout: set-up took more than {task.setup_seconds:g} s")
+        elif self.ended is not None:
+            grace = max(15.0, 0.03 * task.budget_seconds)
+            if not by_wall:
+                grace = max(2.0, 0.02 * task.budget_seconds)
+            late = now - self.ended if by_wall else self.cpu - self.cpu_ended
+            if late > grace:
+                raise Crash(f"timeout: the weights came late, more than {grace:g} s after the end")
+        elif not candidate.waiting:
+            silence = min(60.0, max(5.0, task.budget_seconds / 2))
+            if now - max(self.heard, self.released) > silence:
+                raise Crash(f"timeout: no training step ended within {silence:g} s")
+
+    def _check_size(self, candidate: Child) -> None:
+        used = candidate.tree.memory_bytes(self.memory_limit)
+        self.peak = max(self.peak, used)
+        if used > self.memory_limit:
+            raise Crash(
+                f"out of memory: it used {used / 1e9:.1f} GB, the limit is "
+                f"{self.memory_limit / 1e9:.1f} GB"
+            )
+        if candidate.tree.processes > PROCESSES:
+            raise Crash(f"it started more than {PROCESSES} processes")
+
+    def _check_disk(self) -> None:
+        if shutil.disk_usage(self.run).free < FREE_BYTES:
+            raise Lost(
+                f"the disk of {self.run} has less than {FREE_BYTES >> 20} MB left; "
+                "make room and run it again"
+            )
+        size, files = disk_used(self.run, OUT_FILES)
+        if size > OUT_BYTES or files >= OUT_FILES:
+            raise Crash(f"it wrote too much: {size / 1e9:.1f} GB in {files} files")
+
+    def _progress(self) -> dict[str, Any]:
+        clock = self.clock
+        phase = "training"
+        if clock:
+            calibrating = clock.ready and clock.calibrating
+            phase = "calibrating" if calibrating else "training" if self.started else "setup"
+            phase = "saving" if self.ended else phase
+        return {"phase": phase} | self._measured()
+
+    def _measured(self) -> dict[str, Any]:
+        now = time.monotonic()
+        fields: dict[str, Any] = {
+            "seconds": round(now - self.began, 3),
+            "cpu_seconds": round(self.cpu, 3),
+            "peak_memory_mb": round(self.peak / 1e6, 1),
+        }
+        clock = self.clock
+        if clock and self.started is not None:
+            seconds = max(1e-6, (self.ended or now) - self.started - self.away)
+            fields |= {
+                "progress": round(clock.progress, 5),
+                "tokens": clock.candidate.tokens,
+                "training_seconds": round(seconds, 3),
+                "tokens_per_second": round(clock.candidate.tokens / seconds, 1),
+            }
+        return fields
+
+    def _judge(self) -> None:
+        """Raise unless the process ended as it should have."""
+        text, code = self.log.text(), self.children[CANDIDATE].process.returncode
+        if code in (137, -signal.SIGKILL):
+            if _oom_kills() > self.oom_kills:
+                raise Crash("out of memory: the system killed it")
+            raise Lost("somebody killed the training process")
+        if foreign := foreign_imports(self.run / "out"):
+            raise Crash(
+                f"it imported {foreign} instead of the experiment's copy; is it installed with "
+                "pip install -e? Uninstall it, or put its folder first on the path in train"
+            )
+        if code != 0:
+            line = last_error(text) or f"exit code {code}"
+            raise Crash(line + missing_module_hint(line, Path(self.spec["host"])))
+        if self.clock and self.ended is None:
+            raise Crash("it ended before the budget was used; expected to train until progress 1")
+        if self.task.score:
+            weights = self.run / "out" / "weights.safetensors"
+            if weights.is_symlink() or not weights.is_file() or not weights.stat().st_size:
+                raise Crash("exit code 0 but no weights: expected RUN_DIR/weights.safetensors")
+            return
+        printed = self.log.printed
+        if printed is None or not math.isfinite(float(printed)):
+            found = f"the last one is {printed}" if printed else "no line has it"
+            raise Crash(f"exit code 0 but no result: expected '{self.task.metric}: 1.23'; {found}")
+
+    def _figures(self) -> dict[str, Any]:
+        now, clock = time.monotonic(), self.clock
+        child = self.children.get(CANDIDATE)
+        code = child.process.returncode if child else None
+        fields = self._measured() | {
+            "exit_code": None if self.killed_by_us else code,
+            "signal": code - 128 if code and code > 128 and not self.killed_by_us else None,
+            "setup_seconds": round((self.started or now) - self.began, 3) if clock else 0.0,
+            "saving_seconds": round(now - self.ended, 3) if self.ended else 0.0,
+            "curve": self.curve.points(),
+            "log_bytes": self.log.total,
+            "printed": float(self.log.printed) if self.log.printed else None,
+        }
+        if clock is None:
+            fields["training_seconds"] = round(now - self.began, 3)
+        else:
+            fields["cpu_seconds"] = round(self.cpu - self.at.get(CANDIDATE, 0.0), 3)
+            fields["setup_cpu_seconds"] = round(self.at.get(CANDIDATE, self.cpu), 3)
+            fields |= {"ratio": clock.ratio, "baseline_tokens": clock.baseline_tokens}
+            fields["calibration"] = clock.summary()
+        return fields
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15:
+        return int(value)
+    raise ProtocolError(f"{name} = {str(value)[:40]}; expected a whole number")
+
+
+def _oom_kills() -> int:
+    """Return how often the kernel killed a process for memory since the machine came up."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

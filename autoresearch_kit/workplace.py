@@ -1,0 +1,175 @@
+"""The folders, environments and traces of a run's processes: what they are given, what they leave.
+
+In a run's folder: ``code/`` the experiment's files while it trains, ``out/`` its RUN_DIR,
+``score/`` the scorer's SCORE_DIR.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import git, sandbox
+from autoresearch_kit.task import Task
+
+PACKAGE = Path(__file__).parent
+GUARD = PACKAGE / "guard"
+REASON_CHARACTERS = 300
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)"  # colours, titles, ...
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit)\b.*")
+
+
+def start_training(
+    part: Path,
+    spec: Mapping[str, Any],
+    task: Task,
+    env: Mapping[str, str],
+    popen: Mapping[str, Any],
+) -> subprocess.Popen[bytes]:
+    """Export ``spec["commit"]`` into ``part/code`` and start its training in the sandbox.
+
+    Parameters
+    ----------
+    part
+        Folder of which ``code/`` and ``out/`` are made and writable for the training.
+    env, popen
+        Environment and keywords of `subprocess.Popen` to add: the clock, the output.
+    """
+    code, out, host = part / "code", part / "out", Path(spec["host"])
+    git.export(Path(spec["repo"]), spec["commit"], code)
+    out.mkdir(parents=True, exist_ok=True)
+    shown = [_link_data(code, host, name) for name in task.data]
+    variables = _environment(spec, task, code, out)
+    if shown:
+        variables["DATA_DIR"] = str(shown[0])
+    if task.clock in ("cpu", "relative"):
+        variables |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    path = [code, code / "src", GUARD] if (code / "src").is_dir() else [code, GUARD]
+    return sandbox.untrusted(
+        task.command(host),
+        read=[*shown, GUARD],
+        write=[code, out],
+        cwd=code,
+        env=variables | {"PYTHONPATH": os.pathsep.join(map(str, path))} | dict(env),
+        home_cache=not task.score,
+        **popen,
+    )
+
+
+def start_scorer(
+    run: Path, spec: Mapping[str, Any], env: Mapping[str, str], popen: Mapping[str, Any]
+) -> subprocess.Popen[bytes]:
+    """Start the task's scorer from the baseline's files; it is trusted, so there is no sandbox."""
+    fields = dict(spec["task"])
+    argv, data = list(fields["score"]), list(fields.get("data", ()))
+    if argv[0] in ("python", "python3"):
+        argv[0] = sys.executable
+    code, baseline, score = run / "score-code", run / "score-baseline", run / "score"
+    git.export(Path(spec["repo"]), spec["commit"], code)
+    git.export(Path(spec["repo"]), spec["baseline_commit"], baseline)
+    score.mkdir(exist_ok=True)
+    variables = os.environ | {
+        "CODE_DIR": str(code),
+        "RUN_DIR": str(run / "out"),
+        "SCORE_DIR": str(score),
+        "SEED": str(spec["seed"]),
+        "AUTORESEARCH_DEVICE": spec["device"],
+        "PYTHONPATH": str(PACKAGE.parent),
+    }
+    if data:
+        variables["DATA_DIR"] = str(Path(spec["host"], data[0]))
+    # Without bubblewrap the monitor still ends what a killed supervisor leaves.
+    return sandbox.untrusted(argv, sandbox=False, cwd=baseline, env=variables | dict(env), **popen)
+
+
+def _environment(spec: Mapping[str, Any], task: Task, code: Path, out: Path) -> dict[str, str]:
+    names = ("CUDA_VISIBLE_DEVICES", *task.env)
+    return {name: os.environ[name] for name in names if name in os.environ} | {
+        "CODE_DIR": str(code),
+        "RUN_DIR": str(out),
+        "SEED": str(spec["seed"]),
+        "HOST_DIR": str(spec["host"]),
+        "EDIT_FILES": json.dumps(list(task.edit)),
+        "AUTORESEARCH_DEVICE": str(spec["device"]),
+        "BUDGET_SECONDS": f"{task.budget_seconds:g}",
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads cost four times the time on a busy machine
+        "MPLBACKEND": "Agg",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _link_data(code: Path, host: Path, name: str) -> Path:
+    """Make the training part of a data folder reachable at its place in `code`, and return it."""
+    folder = Path(host, name).resolve()
+    part = folder / "train" if (folder / "train").is_dir() else folder
+    with contextlib.suppress(ValueError):
+        place = code / folder.relative_to(host.resolve()) / part.relative_to(folder)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(part)
+    return part
+
+
+def disk_used(folder: Path, most_files: int) -> tuple[int, int]:
+    """Return bytes and number of files below `folder`; gives up after `most_files`."""
+    size = count = 0
+    todo = [str(folder)]
+    while todo and count < most_files:
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                count += 1
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size, count
+
+
+def last_error(text: str) -> str:
+    """Return the line that says best why a process failed: one line, printable, bounded."""
+    lines = [line.strip() for line in _ESCAPES.sub("", text[-20_000:]).splitlines()]
+    lines = [line for line in lines if line]
+    errors = [line for line in lines if _EXCEPTION.match(line)]
+    line = (errors or lines or [""])[-1]
+    if len(line) > REASON_CHARACTERS:
+        line = line[: REASON_CHARACTERS - 4] + " ..."
+    return line
+
+
+def missing_module_hint(line: str, host: Path) -> str:
+    """Return what to say about a module that the checkout has but the experiment's copy hasn't."""
+    found = re.search(r"No module named '(\w+)", line)
+    if found is None:
+        return ""
+    name = found.group(1)
+    for pattern in (name, f"{name}.py", f"*/{name}", f"*/{name}.py"):
+        for path in host.glob(pattern):
+            if not path.relative_to(host).parts[0].startswith("."):
+                return (
+                    f" ({path} is in the checkout, but a run sees only what the commit has, its "
+                    "top folder and src first on the path: commit it, or set the path in train)"
+                )
+    return ""
+
+
+def foreign_imports(out: Path) -> str:
+    """Return a file that the training imported instead of the experiment's, or ``""``."""
+    try:
+        text = (out / "foreign-imports.json").read_text(encoding="utf-8")[:4096]
+        names = json.loads(text)
+        return str(names[0])[:REASON_CHARACTERS] if names else ""
+    except (OSError, ValueError, TypeError, LookupError):
+        return ""

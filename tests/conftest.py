@@ -1,0 +1,87 @@
+"""Real repositories to experiment on: a script that prints its number, and a lab in miniature."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PRINTED = """\
+\"\"\"Fit a line to noisy points by gradient descent.\"\"\"
+import os
+import random
+
+LEARNING_RATE = 0.05  # search: 0.001 to 0.5 log
+STEPS = 40  # search: 10 to 200
+SEED = int(os.environ.get("SEED", 0))
+
+random.seed(SEED)
+points = [(x / 10, 3 * x / 10 + random.gauss(0, 0.1)) for x in range(20)]
+slope = 0.0
+for _ in range(STEPS):
+    slope -= LEARNING_RATE * sum(2 * (slope * x - y) * x for x, y in points) / len(points)
+loss = sum((slope * x - y) ** 2 for x, y in points) / len(points)
+print(f"val_loss: {loss:.6f}")
+"""
+
+
+def git(repo: Path, *args: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(repo), *args], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own git identity and device queue, and no keys."""
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        "[user]\n\tname = Ada Tester\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    for name in list(os.environ):
+        if name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes a repository from path → text."""
+
+    def make(files: dict[str, str], name: str = "host") -> Path:
+        repo = tmp_path / name
+        for path, text in files.items():
+            (repo / path).parent.mkdir(parents=True, exist_ok=True)
+            (repo / path).write_text(text)
+        git(tmp_path, "init", "-q", str(repo))
+        git(repo, "add", ".")
+        git(repo, "commit", "-qm", "first")
+        return repo
+
+    return make
+
+
+@pytest.fixture
+def host(make_host: Callable[..., Path]) -> Path:
+    """Return a repository whose script prints ``val_loss: number`` in a few milliseconds."""
+    return make_host({"fit.py": PRINTED, "notes.md": "notes\n"})
+
+
+@pytest.fixture
+def contract() -> dict[str, str]:
+    """Return what `open_campaign` needs to know of `host`."""
+    return {
+        "edit": "fit.py",
+        "train": f"{sys.executable} fit.py",
+        "metric": "val_loss",
+        "goal": "minimize",
+    }
