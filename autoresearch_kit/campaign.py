@@ -277,9 +277,7 @@ def _baseline_commit(path: Path, tag: str) -> str | None:
     return git.resolve(path, decided) or git.resolve(path, pin)
 
 
-def _begin(
-    path: Path, tag: str, start: Any, decide: str | None, given: Mapping[str, Any]
-) -> str:
+def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[str, Any]) -> str:
     git.identity(path)
     branch = f"refs/heads/autoresearch/{tag}"
     at_branch = git.resolve(path, branch)

@@ -11,7 +11,8 @@
     │   ├── PatchConflict   ... because it no longer applies
     │   └── Duplicate       ... because the same code was tried before
     ├── ApprovalPending     a person (or a policy) has to decide first
-    ├── RunLost             the machine lost a run too often to go on
+    ├── RunLost             a run was lost too often to go on, and not by its own fault
+    ├── DiskFull            nothing more can be written
     └── ScorerError         the trusted scorer failed; says nothing about the experiment
 
 Messages say what happened, with its values, what was expected, and what to type next.
@@ -70,7 +71,11 @@ class ApprovalPending(AutoresearchError):
 
 
 class RunLost(AutoresearchError):
-    """The machine lost the same run several times in a row."""
+    """A run was lost several times for a reason that is not the experiment's."""
+
+
+class DiskFull(AutoresearchError):
+    """The disk has no room for a small file; whatever was there before still is."""
 
 
 class ScorerError(AutoresearchError):

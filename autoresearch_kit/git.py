@@ -7,9 +7,11 @@ Trees are built in a temporary index, refs move in one transaction with compare-
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,8 @@ from autoresearch_kit.errors import CampaignError, GitError, LabError
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"} | {
     f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
 }
+
+_CLOCK_TICK_NS = 50_000_000
 
 ABSENT = "0" * 40
 """As an expected old value: the ref must not exist yet."""
@@ -68,7 +72,6 @@ def call(
     return done.stdout
 
 
-
 def text(repo: Path, *args: str, accept: Sequence[int] = (0,)) -> str:
     """Run git and return its output as stripped text."""
     return call(repo, *args, accept=accept).decode(errors="replace").strip()
@@ -102,6 +105,7 @@ def root(path: Path) -> Path:
     return Path(top)
 
 
+@functools.cache
 def common_dir(repo: Path) -> Path:
     """Return the git directory that all worktrees of `repo` share."""
     return Path(repo, text(repo, "rev-parse", "--git-common-dir")).resolve()
@@ -174,6 +178,14 @@ def head(repo: Path) -> str:
 
 def read_bytes(repo: Path, commit: str, path: str) -> bytes | None:
     """Return the content of `path` in `commit` byte for byte, or None when it isn't there."""
+    if len(commit) == len(ABSENT):
+        return _read_fixed(repo, commit, path)
+    return _read_fixed.__wrapped__(repo, commit, path)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_fixed(repo: Path, commit: str, path: str) -> bytes | None:
+    """Read a file once: what a full commit name holds can't change."""
     try:
         return call(repo, "cat-file", "blob", f"{commit}:{path}")
     except GitError:
@@ -243,6 +255,17 @@ def refs(repo: Path, *patterns: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in out.splitlines())
 
 
+def refs_stamp(repo: Path, folder: str) -> tuple[int, ...] | None:
+    """Return what changes whenever a ref is made or removed in `folder`; no git process runs.
+
+    None while the last change is so recent that the file system's clock could hide another one.
+    """
+    common = common_dir(repo)
+    places = (common / folder, common / "packed-refs", common / "reftable" / "tables.list")
+    stamp = tuple(place.stat().st_mtime_ns if place.exists() else 0 for place in places)
+    return stamp if time.time_ns() - max(stamp) > _CLOCK_TICK_NS else None
+
+
 class Annotated(NamedTuple):
     """An annotated tag: its ref, its own object, the commit it names and its message."""
 
@@ -307,8 +330,11 @@ def commit_files(repo: Path, parent: str, files: Mapping[str, str], message: str
 def commit_tree(repo: Path, tree: str, parents: Iterable[str], message: str) -> str:
     """Commit a tree and return the commit; no ref moves."""
     args = [word for parent in parents for word in ("-p", parent)]
-    identity(repo)
-    made = call(repo, "commit-tree", "--no-gpg-sign", tree, *args, input=message.encode())
+    try:
+        made = call(repo, "commit-tree", "--no-gpg-sign", tree, *args, input=message.encode())
+    except GitError:
+        identity(repo)  # says what to type when that was the cause
+        raise
     return made.decode().strip()
 
 

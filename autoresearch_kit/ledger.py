@@ -64,9 +64,7 @@ def write(campaign: Campaign, record: Record, attachments: Mapping[str, bytes]) 
     tag_object = git.write_tag(repo, name, record.commit, stamped.message())
     updates = [
         git.RefUpdate(records.tag_ref(tag, n), tag_object, git.ABSENT),
-        git.RefUpdate(
-            records.files_ref(tag, n), git.write_tree(repo, attachments), git.ABSENT
-        ),
+        git.RefUpdate(records.files_ref(tag, n), git.write_tree(repo, attachments), git.ABSENT),
         git.RefUpdate(_pin_ref(campaign, n), None),
     ]
     note = ""

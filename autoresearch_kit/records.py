@@ -123,10 +123,19 @@ def files_ref(campaign: str, n: int) -> str:
 def read_all(repo: Path, campaign: str | None = None) -> list[Record]:
     """Return the records of one campaign, or of all, in order of campaign and number.
 
-    One git process, whatever the number of records. Records already parsed by this process are
-    not parsed again: a tag object never changes.
+    One git process, whatever the number of records; none when no tag was written since the last
+    call. A record already parsed by this process isn't parsed again: a tag object never changes.
     """
-    pattern = f"refs/tags/autoresearch/{campaign}/" if campaign else "refs/tags/autoresearch/"
+    if campaign is None:
+        return _read(repo, "refs/tags/autoresearch/")
+    folder = f"refs/tags/autoresearch/{campaign}"
+    stamp = git.refs_stamp(repo, folder)
+    if stamp is None or _read_before.get((repo, campaign), (None, []))[0] != stamp:
+        _read_before[repo, campaign] = stamp, _read(repo, folder + "/")
+    return list(_read_before[repo, campaign][1])
+
+
+def _read(repo: Path, pattern: str) -> list[Record]:
     found = []
     for tag in git.annotated_tags(repo, pattern):
         if tag.oid not in _parsed:
@@ -136,6 +145,7 @@ def read_all(repo: Path, campaign: str | None = None) -> list[Record]:
 
 
 _parsed: dict[str, Record] = {}
+_read_before: dict[tuple[Path, str], tuple[tuple[int, ...] | None, list[Record]]] = {}
 
 
 def read_attachments(repo: Path, campaign: str, n: int) -> dict[str, bytes]:

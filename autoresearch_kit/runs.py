@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import secrets
 import shutil
+import signal
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +19,8 @@ from autoresearch_kit.errors import CampaignError, RunLost
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.runner import Run
 
-MAX_LOST = 3
-"""How often the machine may lose a run before a person has to look."""
+MAX_LOST = 5
+"""How often one run may be lost, by a killed process or a full disk, before it counts."""
 
 KEPT_WEIGHTS = 5
 LOG_TAIL = 20_000
@@ -35,7 +37,7 @@ def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run
     Raises
     ------
     RunLost
-        When the machine lost it `MAX_LOST` times.
+        When it was lost `MAX_LOST` times for a reason that is not the experiment's.
     CampaignError
         When a person stopped it and `again` is False.
     """
@@ -62,12 +64,11 @@ def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run
     return run
 
 
-def finish(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Wait until a run is trained and measured; return its final state and what was measured.
 
     A run that the machine loses on the way is repeated.
     """
-    experiment = experiment_of(run)
     state = runner.wait(run.dir, "train")
     while state["phase"] == "lost":
         start(experiment, run.replicate)
@@ -108,7 +109,13 @@ def experiment_of(run: Run) -> Experiment:
     spec = files.read_json(run.dir / "run.json")
     if spec is None:
         raise CampaignError(f"there is no run in {run.dir}; it was removed or never started here")
-    return open_campaign(spec["host"], tag=run.tag).experiment(run.experiment)
+    return _campaign(spec["host"], run.tag, spec["baseline_commit"]).experiment(run.experiment)
+
+
+@functools.cache
+def _campaign(host: str, tag: str, start: str) -> Campaign:
+    """Open a campaign once: what it holds in memory is fixed by its baseline commit `start`."""
+    return open_campaign(host, tag=tag)
 
 
 def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,16 +224,22 @@ def _reads_seed(experiment: Experiment) -> bool:
 
 
 def _put_aside(run: Run) -> None:
-    lost = list(run.dir.parent.glob(f"{run.dir.name}.lost*"))
-    if run.status == "lost" and len(lost) >= MAX_LOST - 1:
+    """Make room for another attempt, unless a lost run was repeated often enough."""
+    state = run.state
+    # A supervisor that was killed wrote no end: that is never the experiment's doing.
+    kind = state["phase"] if "ended" in state else "killed"
+    before = list(run.dir.parent.glob(f"{run.dir.name}.{kind}*"))
+    if kind == "lost" and len(before) >= MAX_LOST - 1:
+        if state.get("signal") == signal.SIGKILL:
+            reason = f"killed {MAX_LOST} times in a row, by itself or by somebody on the machine"
+            files.write_json(run.dir / "status.json", {**state, "phase": "crash", "reason": reason})
+            return
         raise RunLost(
-            f"the machine lost the run of experiment {run.experiment:04d} {MAX_LOST} times "
-            f"({run.state.get('reason') or 'its supervisor was killed'}). Look at "
-            f"{run.dir / 'log.txt'}; to try again, remove {run.dir} and type "
-            "ark.train_5min(experiment)."
+            f"the run of experiment {run.experiment:04d} was lost {MAX_LOST} times: "
+            f"{state['reason']}. Its log is {run.dir / 'log.txt'}. When that is repaired, remove "
+            f"{run.dir} and type ark.train_5min(experiment) again."
         )
-    kind = run.status
-    run.dir.rename(run.dir.with_name(f"{run.dir.name}.{kind}{len(lost) + 1}"))
+    run.dir.rename(run.dir.with_name(f"{run.dir.name}.{kind}{len(before) + 1}"))
 
 
 def _restore(run: Run, experiment: Experiment) -> None:
@@ -242,4 +255,6 @@ def _restore(run: Run, experiment: Experiment) -> None:
         "curve": record.curve,
     }
     files.write_json(run.dir / "status.json", state)
-    files.write_json(run.dir / "run.json", {"host": str(experiment.campaign.path)})
+    campaign = experiment.campaign
+    spec = {"host": str(campaign.path), "baseline_commit": campaign.start}
+    files.write_json(run.dir / "run.json", spec)

@@ -22,7 +22,7 @@ from autoresearch_kit.experiment import Experiment, Score, score_of
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer, choose, name_of
 from autoresearch_kit.records import Record
-from autoresearch_kit.runs import Run
+from autoresearch_kit.runner import Run
 
 
 def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
@@ -43,7 +43,7 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
         replicates = []
         for replicate in range(seeds):
             run = runs.start(experiment, replicate)
-            state, result = runs.finish(run)
+            state, result = runs.finish(run, experiment)
             if reason := crash_reason(state, result):
                 raise CampaignError(
                     f"the baseline crashed, so there is nothing to compare with: {reason}. "
@@ -155,7 +155,7 @@ def score(run: Run) -> Score:
     replicates: list[Mapping[str, Any]] = []
     while experiment.record is None:
         run = runs.start(experiment, len(replicates))
-        state, result = runs.finish(run)
+        state, result = runs.finish(run, experiment)
         if reason := crash_reason(state, result):
             verdict = decide.Verdict("crash", reason)
             return _record(experiment, run, state, result, replicates, verdict)

@@ -45,8 +45,9 @@ class Status:
         }
 
     def set(self, **fields: Any) -> None:
-        """Change fields, and write them soon, at once when the phase changes."""
-        urgent = fields.get("phase", self.fields["phase"]) != self.fields["phase"]
+        """Change fields, and write them soon, at once when the phase or the queue changes."""
+        before, now = self.fields, self.fields | fields
+        urgent = any(now.get(name) != before.get(name) for name in ("phase", "queue"))
         self.fields.update(fields)
         if urgent or time.monotonic() - self._written > STATUS_SECONDS:
             self.write()

@@ -112,14 +112,14 @@ def _environment(spec: Mapping[str, Any], task: Task, code: Path, out: Path) -> 
 
 def _link_data(code: Path, host: Path, name: str) -> Path:
     """Make the training part of a data folder reachable at its place in `code`, and return it."""
-    folder = Path(host, name).resolve()
+    folder = Path(host, name)
     part = folder / "train" if (folder / "train").is_dir() else folder
-    with contextlib.suppress(ValueError):
-        place = code / folder.relative_to(host.resolve()) / part.relative_to(folder)
+    with contextlib.suppress(ValueError):  # Data outside of the host has no place in its code.
+        place = code / part.relative_to(host)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(part)
-    return part
+            place.symlink_to(part.resolve())
+    return part.resolve()
 
 
 def disk_used(folder: Path, most_files: int) -> tuple[int, int]:

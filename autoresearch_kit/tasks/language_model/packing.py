@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
-
 from autoresearch_kit.errors import DataError
 from autoresearch_kit.files import locked, read_json
 from autoresearch_kit.tasks.language_model.corpora import SHARDS, Corpus, corpus
+from tqdm.auto import tqdm
 
 Row = npt.NDArray[np.uint16]
 
@@ -259,7 +258,7 @@ def _write_rows(
 
 
 def _shuffle(path: Path, width: int) -> None:
-    """Put rows in a fixed random order: packing leaves long parts first, and scores use the head."""
+    """Put rows in a fixed random order: packing leaves long parts first, scores read the head."""
     array = np.fromfile(path, dtype=np.uint16).reshape(-1, width)
     array[np.random.default_rng(0).permutation(len(array))].tofile(path)
 

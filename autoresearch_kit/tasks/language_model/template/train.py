@@ -52,14 +52,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([a * cos + b * sin, b * cos - a * sin], dim=-1)
 
 
-def window_mask(T: int, window: int, device: torch.device) -> BlockMask | Tensor:
-    """Let a token see itself and `window` - 1 tokens before it."""
-    if device.type == "cuda":
-
-        def near(b, h, q, k):
-            return (q >= k) & (q - k < window)
-
-        return create_block_mask(near, None, None, T, T, device=device)
+def window_mask(T: int, window: int, device: torch.device, flex: bool) -> BlockMask | Tensor:
+    """Let a token see itself and the `window` - 1 tokens before it; `flex` for CUDA's kernel."""
+    if flex:
+        return create_block_mask(
+            lambda _b, _h, q, k: (q >= k) & (q - k < window), None, None, T, T, device=device
+        )
     back = torch.arange(T, device=device)[:, None] - torch.arange(T, device=device)
     return (back >= 0) & (back < window)
 
@@ -131,7 +129,7 @@ class GPT(nn.Module):
         fast = tokens.is_cuda
         T = tokens.size(1)
         rope = self.cos[:T], self.sin[:T]
-        near = window_mask(T, T // 2, tokens.device)
+        near = window_mask(T, T // 2, tokens.device, flex=fast)
         windows = (WINDOWS * DEPTH)[: DEPTH - 1] + "L"
         with torch.autocast(tokens.device.type, torch.bfloat16, enabled=fast):
             x = x0 = norm(self.embed(tokens).to(torch.bfloat16 if fast else torch.float32))

@@ -1,0 +1,239 @@
+"""Every experiment of a campaign, a lab or a clone as one pandas table, read from git alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from autoresearch_kit import git, records
+from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.records import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DTYPES = {
+    "campaign": "str",
+    "experiment": "int64",
+    "status": "str",
+    "metric": "float64",
+    "delta": "float64",
+    "best_so_far": "float64",
+    "hypothesis": "str",
+    "author": "str",
+    "approver": "str",
+    "edited_by_human": "bool",
+    "parent": "Int64",
+    "about": "Int64",
+    "commit": "str",
+    "present": "bool",
+    "n_replicates": "int64",
+    "noise": "float64",
+    "setup_seconds": "float64",
+    "training_seconds": "float64",
+    "scoring_seconds": "float64",
+    "peak_memory_mb": "float64",
+    "tokens": "Int64",
+    "parameters": "Int64",
+    "lines_added": "int64",
+    "lines_removed": "int64",
+    "cost": "float64",
+    "device": "str",
+    "scored_by": "str",
+    "sandboxed": "bool",
+    "rule": "str",
+    "reason": "str",
+    "decided": "datetime64[us, UTC]",
+    "kit": "str",
+}
+"""The columns of `history` and their types; one named after the metric stands beside `metric`."""
+
+
+@runtime_checkable
+class HasRecords(Protocol):
+    """A campaign, seen from here."""
+
+    path: Path
+
+    def records(self) -> Sequence[Record]:
+        """Return the decided experiments."""
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """A lab, seen from here."""
+
+    path: Path
+
+
+Source = HasRecords | HasPath | str | os.PathLike[str]
+
+
+def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.DataFrame:
+    """Return every decided experiment of `x` as a row, in order of campaign and number.
+
+    Parameters
+    ----------
+    x
+        A campaign, a lab (all its campaigns), or the path of any clone of one, bare ones too.
+    ref
+        One campaign of a lab or clone: its tag (``"nov23"``) or branch (``"autoresearch/nov23"``).
+    goal
+        ``"minimize"`` or ``"maximize"``, against what the records say.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ==================  ===========  ====================================================
+        campaign            str          the tag of the campaign
+        experiment          int          its number; 0 is the baseline
+        status              str          keep, discard, crash, refused or quarantine, as of now
+        metric              float        NaN for a crash or a refusal
+        *the metric's name* float        the same again; one column for each metric
+        delta               float        against the parent, signed as the metric is
+        best_so_far         float        the best kept metric after this experiment
+        hypothesis          str
+        author, approver    str          proposer and person or policy
+        edited_by_human     bool         a person changed the proposer's patch
+        parent              Int64        the experiment that this one changes
+        about               Int64        set when the row judges an earlier experiment again
+        commit              str
+        present             bool         the commit is in this repository
+        n_replicates        int          runs behind the metric
+        noise               float        standard deviation of a run, in units of the metric
+        setup_seconds, training_seconds, scoring_seconds        float
+        peak_memory_mb      float        mebibytes
+        tokens              Int64        units of work that the budget bought
+        parameters          Int64
+        lines_added, lines_removed              int
+        cost                float        of the proposal, in the proposer's currency
+        device              str
+        scored_by           str          kit or printed
+        sandboxed           bool
+        rule, reason        str          how the verdict came about
+        decided             datetime     UTC
+        kit                 str          version that recorded it
+        ==================  ===========  ====================================================
+
+        ``df.attrs`` holds ``metric`` and ``unit`` ("" when campaigns differ), ``goal`` and
+        ``notes``, a list of what is worth knowing about the reading.
+
+    Raises
+    ------
+    LabError
+        When `x` is no folder or no git repository.
+    CampaignError
+        When it holds no campaign, or none of the name `ref`.
+
+    Notes
+    -----
+    Reads the annotated tags ``autoresearch/<tag>/<nnnn>`` with at most three git processes,
+    whatever their number. A record about an earlier experiment (an override, a repeat) keeps its
+    own row and decides the `status` of the one it is about; the notes say where that happened.
+    """
+    import pandas as pd
+
+    if goal not in {None, "minimize", "maximize"}:
+        raise ValueError(f"goal is {goal!r}; expected 'minimize' or 'maximize'")
+    _, found = load(x, ref)
+    notes: list[str] = []
+    rows = pd.DataFrame(_columns(found, notes)).astype(DTYPES)
+    # Wanted: a better value is a lower one, whatever the campaign's direction.
+    sign = pd.Series([-1.0 if (goal or r.goal) == "maximize" else 1.0 for r in found])
+    kept = (rows["status"] == "keep") & rows["about"].isna()
+    best = (rows["metric"] * sign).where(kept).groupby(rows["campaign"]).cummin()
+    rows["best_so_far"] = best.groupby(rows["campaign"]).ffill() * sign
+
+    names = sorted({r.metric for r in found} - {""})
+    for name in names:
+        if name in rows:
+            notes.append(f"the metric is called {name}, as a column of the kit: see `metric`")
+        else:
+            own = rows["metric"].where(pd.Series([r.metric == name for r in found]))
+            rows.insert(list(rows).index("metric") + 1, name, own)
+    rows.attrs["metric"] = _only({r.metric for r in found})
+    rows.attrs["unit"] = _only({r.unit for r in found})
+    rows.attrs["goal"] = goal or _only({r.goal for r in found})
+    if len(names) > 1:
+        notes.append(f"the campaigns have different metrics: {', '.join(names)}")
+    if not rows.attrs["goal"]:
+        notes.append("the campaigns have different goals: plot them one by one")
+    rows.attrs["notes"] = notes
+    return rows
+
+
+def load(x: Source, ref: str | None = None) -> tuple[Path, Sequence[Record]]:
+    """Return the repository behind `x` and its records, in order of campaign and number.
+
+    Raises
+    ------
+    LabError, CampaignError
+        As `history` does.
+    """
+    if isinstance(x, HasRecords):
+        repo, found = x.path, list(x.records())
+        where = f"the campaign in {repo}"
+    else:
+        path = x.path if isinstance(x, HasPath) else Path(x).expanduser()
+        repo = git.root(path)
+        found = records.read_all(repo)
+        where = str(path)
+    if ref is not None:
+        wanted = ref.removeprefix("refs/heads/").rpartition("autoresearch/")[2]
+        chosen = [r for r in found if r.campaign == wanted]
+        if found and not chosen:
+            names = ", ".join(sorted({r.campaign for r in found}))
+            raise CampaignError(f"no campaign {wanted!r} in {where}; there are: {names}")
+        found = chosen
+    if not found:
+        raise CampaignError(
+            f"no autoresearch campaign here: {where} has no tags autoresearch/<tag>/<nnnn>. "
+            "Expected a campaign, a lab, or a clone with its tags (type git fetch --tags there). "
+            "A new campaign begins with ark.open_campaign(...) and ark.baseline(campaign)."
+        )
+    return repo, found
+
+
+def _columns(found: Sequence[Record], notes: list[str]) -> dict[str, list[Any]]:
+    """Return the columns but best_so_far filled, and note where a later record decides."""
+    same = DTYPES.keys() & Record.__dataclass_fields__.keys()
+    columns = {name: [getattr(r, name) for r in found] if name in same else [] for name in DTYPES}
+    columns |= {
+        "experiment": [r.n for r in found],
+        "status": _statuses(found, notes),
+        "metric": [r.value for r in found],
+        "best_so_far": [None] * len(found),
+        "present": [True] * len(found),  # git has no tag without its commit
+        "n_replicates": [len(r.replicates) for r in found],
+        "cost": [r.proposal.get("cost") for r in found],
+        "decided": [_time(r.decided) for r in found],
+        "kit": [r.versions.get("kit", "") for r in found],
+    }
+    return columns
+
+
+def _statuses(found: Sequence[Record], notes: list[str]) -> list[str]:
+    """Return the status of each experiment as of its latest verdict."""
+    latest = {(r.campaign, r.about): r for r in found if r.about is not None}
+    statuses = []
+    for record in found:
+        judge = latest.get((record.campaign, record.n), record)
+        if judge.status != record.status:
+            notes.append(
+                f"{record.campaign} {record.n:04d} was {record.status}; "
+                f"{judge.n:04d} made it {judge.status}: {judge.reason or judge.hypothesis}"
+            )
+        statuses.append(judge.status)
+    return statuses
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _only(values: set[str]) -> str:
+    """Return the single member of `values`, or "" when there is none or a choice."""
+    return next(iter(values)) if len(values) == 1 else ""

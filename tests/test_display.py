@@ -1,0 +1,196 @@
+"""Cards, diffs and the review, as text and as HTML."""
+
+from __future__ import annotations
+
+import html.parser
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoresearch_kit.campaign import open_campaign
+from autoresearch_kit.display import Page, diff, review, show, visible
+from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.proposal import draft
+from tests.conftest import PRINTED
+from tests.decided import decide
+from tests.recorded import TRAIN, record, write
+
+CURVE = tuple((i / 20, 6 - 0.15 * i) for i in range(21))
+
+
+class Tags(html.parser.HTMLParser):
+    """Collects the elements of a page and checks that they close."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.add(tag)
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    decided = [
+        record(0, "keep", 2.3),
+        record(
+            1,
+            "keep",
+            2.1,
+            delta=-0.2,
+            hypothesis="a higher rate\nmay help",
+            reason="strictly better",
+            curve=CURVE,
+            lines_added=1,
+            lines_removed=1,
+            training_seconds=20.04,
+            device="cpu",
+        ),
+        record(2, "crash", parent=1, reason="loss is nan", edited_by_human=True),
+        record(3, "discard", 2.1, parent=0, about=1, reason="it did not repeat"),
+    ]
+    return write(tmp_path / "lab", decided)
+
+
+def test_a_card_tells_hypothesis_verdict_curve_and_diff(lab: Path):
+    card = show(lab, 1)
+    assert isinstance(card, Page)
+    assert repr(card) == str(card) == card.text
+    for part in (
+        "nov23 0001, commit ",
+        "keep, val_loss 2.1 nats (-0.2)",
+        "strictly better",
+        "a higher rate\n             may help",
+        "LR 0.04 → 0.041",
+        "TPE(), approved by Ada <ada@example.org>",
+        "1 lines added, 1 removed, 20.0 s training on cpu",
+        "0003 discard: it did not repeat",
+        "█",
+        "6 → 3",
+        "-LR = 0.04\n+LR = 0.041\n",
+    ):
+        assert part in card.text
+    assert {"table", "svg", "polyline", "pre"} <= Tags(card._repr_html_()).seen
+    assert "Ada &lt;ada@example.org&gt;" in card.html
+
+
+def test_a_crash_has_a_reason_and_no_metric(lab: Path):
+    card = show(lab, 2)
+    assert "verdict      crash\n" in card.text
+    assert "loss is nan" in card.text
+    assert "edited by a person" in card.text
+    assert "<svg" not in card.html
+
+
+def test_the_baseline_has_no_diff(lab: Path):
+    assert "changes nothing" in show(lab, 0).text
+    assert "changes nothing" in diff(lab, 0).text
+
+
+def test_a_diff_applies_with_git(lab: Path, tmp_path: Path):
+    patch = diff(lab, 1).text
+    subprocess.run(["git", "-C", lab, "checkout", "-q", "main"], check=True)
+    done = subprocess.run(["git", "-C", lab, "apply", "--check", "-"], input=patch, text=True)
+    assert done.returncode == 0
+    assert patch.startswith("diff --git a/train.py b/train.py\n")
+
+
+def test_a_diff_in_html_keeps_its_signs_and_has_no_style_sheet(lab: Path):
+    page = diff(lab, 1).html
+    assert "-LR = 0.04" in page
+    assert "+LR = 0.041" in page
+    assert Tags(page).seen == {"pre", "span"}
+    assert "--jp-" in page
+
+
+def test_a_missing_number_is_said(lab: Path):
+    with pytest.raises(CampaignError, match=r"no decided experiment 7 in nov23.*from 0 to 3"):
+        show(lab, 7)
+
+
+def test_one_of_several_campaigns_is_chosen_by_ref(tmp_path: Path):
+    both = [record(0, "keep", v, campaign=c) for c, v in (("a", 1.5), ("b", 2.5))]
+    repo = write(tmp_path / "lab", both)
+    with pytest.raises(CampaignError, match=r"several campaigns .* a, b.*ref='a'"):
+        show(repo, 0)
+    assert "2.5" in show(repo, 0, ref="b").text
+
+
+def test_hostile_text_is_harmless_in_terminal_and_notebook(tmp_path: Path):
+    evil = "<script>alert(1)</script> \x1b[2J \u202e gnp.exe"
+    code = TRAIN.format(lr=1) + f"# {evil}\n"
+    decided = [
+        record(0, "keep", 1.0),
+        record(1, "keep", 0.9, hypothesis=evil, reason=evil, author=evil, device=evil),
+    ]
+    repo = write(tmp_path / "lab", decided, {1: {"train.py": code}})
+    for page in (show(repo, 1), diff(repo, 1)):
+        assert "\x1b" not in page.text + page.html
+        assert "\u202e" not in page.text + page.html
+        assert "␛[2J <U+202E> gnp.exe" in page.text
+        assert "script" not in Tags(page.html).seen
+
+
+@given(st.text())
+def test_visible_text_holds_nothing_that_a_terminal_obeys(text: str):
+    shown = visible(text)
+    assert shown.replace("\n", "").replace("\t", "").isprintable()
+    assert len(shown) >= len(text)
+    assert visible(shown) == shown
+
+
+def test_a_review_says_what_changes_and_what_to_type(
+    host: Path, contract: dict[str, str], make_host: Callable[..., Path]
+):
+    campaign = open_campaign(host, tag="nov23", **contract)
+    decide(campaign, {}, "keep", 0.5)
+    text = PRINTED.replace("LEARNING_RATE = 0.05", "LEARNING_RATE = 1e-5")
+    proposal = draft(
+        campaign,
+        files={"fit.py": text + "\n--x\n"},
+        hypothesis="slower is steadier",
+        author="TPE()",
+        expected=-0.01,
+    )
+
+    page = review(proposal)
+    for part in (
+        "proposal     on nov23 0000, open\n",
+        "slower is steadier",
+        "author       TPE()\n",
+        "expects      -0.01 val_loss\n",
+        "LEARNING_RATE 0.05 → 1e-5, fit.py: 3 lines added, 1 removed\n",
+        "proposal.approve() or proposal.refuse('why')",
+        "-LEARNING_RATE = 0.05",
+    ):
+        assert part in page.text
+    assert {"table", "pre"} <= Tags(page.html).seen
+
+    proposal.approve()
+    assert "ark.apply(proposal)" in review(proposal).text
+    assert "approved by Ada Tester" in review(proposal).text
+
+
+def test_a_refused_proposal_shows_the_reason(host: Path, contract: dict[str, str]):
+    campaign = open_campaign(host, tag="nov23", **contract)
+    decide(campaign, {}, "keep", 0.5)
+    files = {"fit.py": PRINTED.replace("STEPS = 40", "STEPS = 41\nMORE = 2")}
+    proposal = draft(campaign, files=files, hypothesis="more", author="me")
+    assert "STEPS 40 → 41, MORE = 2 (new)" in review(proposal).text
+    proposal.refuse("too slow")
+    assert "refused by Ada Tester <ada@example.org>: too slow" in review(proposal).text

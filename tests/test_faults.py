@@ -1,0 +1,126 @@
+"""Faults of the machine and of the scorer: a clear error, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import autoresearch_kit as ark
+import pytest
+from autoresearch_kit import errors
+
+from tests.conftest import PRINTED
+from tests.test_kills import CHECK, TRAIN
+
+SUICIDE = TRAIN.replace("time.sleep(0.2)", "os.kill(os.getpid(), 9)")
+
+
+@pytest.fixture
+def scored(make_host: Callable[..., Path]) -> ark.Campaign:
+    """Return a campaign with a trusted scorer of its own, and a scored baseline."""
+    host = make_host({"fit.py": TRAIN, "check.py": CHECK})
+    campaign = ark.open_campaign(
+        host,
+        tag="a",
+        edit="fit.py",
+        train=[sys.executable, "fit.py"],
+        score=["python", "check.py"],
+        metric="loss",
+    )
+    ark.baseline(campaign)
+    return campaign
+
+
+def test_a_scorer_of_ones_own_decides(scored: ark.Campaign) -> None:
+    edit = TRAIN.replace("RATE = 0.05", "RATE = 0.03") + 'print("loss: 0.0001")\n'
+    score = ark.score(ark.train_5min(ark.apply(ark.propose(scored, by=ark.Human(edit=edit)))))
+    assert score.status == "keep"
+    assert score.value == pytest.approx(0.01 + 1 / 64)
+    assert score.scored_by == "kit"
+
+
+def test_a_failing_scorer_is_an_error_and_the_run_is_kept(
+    make_host: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch = "raise SystemExit('no validation rows')"
+    first = f"import json, os, time\nif os.path.exists(os.environ['SWITCH']): {switch}"
+    failing = CHECK.replace("import json, os, time", first)
+    host = make_host({"fit.py": TRAIN, "check.py": failing})
+    broken = tmp_path / "broken"
+    monkeypatch.setenv("SWITCH", str(broken))
+    campaign = ark.open_campaign(
+        host,
+        tag="a",
+        edit="fit.py",
+        train=[sys.executable, "fit.py"],
+        score=["python", "check.py"],
+        metric="loss",
+    )
+    ark.baseline(campaign)
+    experiment = ark.apply(ark.propose(campaign).approve())
+    run = ark.train_5min(experiment)
+    broken.touch()
+    with pytest.raises(errors.ScorerError, match=r"no validation rows.*ark\.score\(run\)"):
+        ark.score(run)
+    assert experiment.status == "undecided"
+    broken.unlink()
+    assert ark.score(run).status in ("keep", "discard")
+
+
+def test_code_that_kills_itself_is_a_crash_after_some_repeats(scored: ark.Campaign) -> None:
+    proposal = ark.propose(scored, by=ark.Human(edit=SUICIDE))
+    score = ark.score(ark.train_5min(ark.apply(proposal)))
+    assert score.status == "crash"
+    assert "killed 5 times" in score.reason
+
+
+def test_a_stopped_run_is_started_again_by_train_only(host, contract) -> None:
+    slow = PRINTED.replace("slope = 0.0", "slope = 0.0\nimport time; time.sleep(60)")
+    campaign = ark.open_campaign(host, tag="a", **contract)
+    ark.baseline(campaign)
+    experiment = ark.apply(ark.propose(campaign, by=ark.Human(edit=slow)))
+    code = (
+        "import sys, autoresearch_kit as ark\n"
+        f"ark.train_5min(ark.open_campaign({str(host)!r}, tag='a').experiment(1))\n"
+    )
+    watcher = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    run = ark.Run(campaign.state / "runs" / "0001-0", 1, "a", 1, 0)
+    while run.status != "training":
+        assert watcher.poll() is None
+        time.sleep(0.05)
+    run.stop()
+    watcher.wait(30)
+    assert run.status == "stopped"
+    with pytest.raises(errors.CampaignError, match=r"was stopped.*train_5min"):
+        ark.score(run)
+    assert experiment.status == "undecided"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path, contract) -> None:
+    host = small_disk / "host"
+    host.mkdir()
+    (host / "fit.py").write_text(PRINTED)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", host, *command], check=True)
+    campaign = ark.open_campaign(host, tag="a", **contract)
+    with pytest.raises(errors.AutoresearchError, match=r"MB left|no room|No space left"):
+        ark.baseline(campaign)
+    assert campaign.records() == []
+    assert ark.open_campaign(host, tag="a").best.files["fit.py"] == PRINTED

@@ -1,0 +1,177 @@
+"""The table that git alone gives back."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoresearch_kit import git
+from autoresearch_kit.errors import CampaignError, LabError
+from autoresearch_kit.histories import DTYPES, history
+from tests.recorded import record, write
+
+NIGHT = [
+    record(0, "keep", 2.3),
+    record(1, "discard", 2.35, delta=0.05),
+    record(2, "crash", reason="loss is nan", replicates=()),
+    record(3, "keep", 2.1, delta=-0.2, proposal={"cost": 0.02}, tokens=4096),
+    record(4, "refused", parent=3, reason="too complex", approver="Ada"),
+    record(5, "discard", 2.2, parent=3, delta=0.1),
+]
+
+
+def git_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Count real git processes: the returned list grows with each one."""
+    seen: list[tuple[str, ...]] = []
+    real = subprocess.run
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        seen.append(tuple(command))
+        return real(command, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def test_columns_and_dtypes_are_the_documented_ones(tmp_path: Path):
+    df = history(write(tmp_path / "lab", NIGHT))
+
+    assert list(df) == [*list(DTYPES)[:4], "val_loss", *list(DTYPES)[4:]]
+    assert {name: str(df[name].dtype) for name in DTYPES} == DTYPES
+    assert df.attrs == {"metric": "val_loss", "unit": "nats", "goal": "minimize", "notes": []}
+    table = (history.__doc__ or "").split("=\n")[1].split("====")[0]
+    described = {word for line in table.splitlines() for word in re.split(r",? +", line)}
+    assert set(DTYPES) <= described
+
+
+def test_rows_hold_what_was_recorded(tmp_path: Path):
+    df = history(write(tmp_path / "lab", NIGHT)).set_index("experiment")
+
+    assert list(df.index) == [0, 1, 2, 3, 4, 5]
+    assert list(df["status"]) == ["keep", "discard", "crash", "keep", "refused", "discard"]
+    assert [x for x in df["metric"] if not math.isnan(x)] == [2.3, 2.35, 2.1, 2.2]
+    assert df["val_loss"].equals(df["metric"].rename("val_loss"))
+    assert list(df["best_so_far"]) == [2.3, 2.3, 2.3, 2.1, 2.1, 2.1]
+    assert math.isnan(df.loc[2, "metric"])
+    assert df.loc[0, "parent"] is pd.NA
+    assert df.loc[5, "parent"] == 3
+    assert df.loc[3, ["cost", "tokens", "delta"]].tolist() == [0.02, 4096, -0.2]
+    assert df.loc[2, ["reason", "n_replicates"]].tolist() == ["loss is nan", 0]
+    assert df.loc[5, "decided"] == pd.Timestamp("2026-11-23 10:00:05", tz="UTC")
+    assert df["present"].all()
+    assert df["kit"].eq("0.1.0").all()
+
+
+def test_a_higher_goal_turns_the_best_around(tmp_path: Path):
+    decided = [record(n, "keep", v, goal="maximize") for n, v in enumerate([0.5, 0.7, 0.6])]
+    repo = write(tmp_path / "lab", decided)
+
+    assert list(history(repo)["best_so_far"]) == [0.5, 0.7, 0.7]
+    assert history(repo).attrs["goal"] == "maximize"
+    assert list(history(repo, goal="minimize")["best_so_far"]) == [0.5, 0.5, 0.5]
+    with pytest.raises(ValueError, match="'minimize' or 'maximize'"):
+        history(repo, goal="lower")
+
+
+def test_a_later_verdict_decides_the_status_and_is_noted(tmp_path: Path):
+    later = [
+        record(6, "discard", 2.1, parent=0, about=3, reason="did not repeat"),
+        record(7, "keep", 2.1, parent=0, about=3, reason="it did"),
+        record(8, "discard", 2.1, parent=0, about=3, reason="a person looked"),
+    ]
+    df = history(write(tmp_path / "lab", NIGHT + later))
+
+    assert df.loc[3, "status"] == "discard"
+    assert list(df["about"].dropna()) == [3, 3, 3]
+    assert list(df["status"])[6:] == ["discard", "keep", "discard"]
+    assert list(df["best_so_far"]) == [2.3] * 9
+    assert df.attrs["notes"] == ["nov23 0003 was keep; 0008 made it discard: a person looked"]
+
+
+def test_a_lab_gives_all_campaigns_and_ref_gives_one(tmp_path: Path):
+    other = [
+        record(0, "keep", 0.5, campaign="dec1", metric="accuracy", goal="maximize", unit=""),
+        record(1, "keep", 0.6, campaign="dec1", metric="accuracy", goal="maximize", unit=""),
+    ]
+    repo = write(tmp_path / "lab", NIGHT + other)
+    df = history(repo)
+
+    assert list(df["campaign"]) == ["dec1"] * 2 + ["nov23"] * 6
+    assert df["accuracy"].notna().sum() == 2
+    assert df.loc[df["campaign"] == "dec1", "val_loss"].isna().all()
+    assert list(df["best_so_far"])[:3] == [0.5, 0.6, 2.3]
+    assert df.attrs["metric"] == df.attrs["goal"] == ""
+    assert len(df.attrs["notes"]) == 2
+    for ref in ("dec1", "autoresearch/dec1", "refs/heads/autoresearch/dec1"):
+        assert list(history(repo, ref=ref)["metric"]) == [0.5, 0.6]
+    with pytest.raises(CampaignError, match=r"'dec2'.*there are: dec1, nov23"):
+        history(repo, ref="dec2")
+
+
+def test_clones_bare_ones_and_subfolders_read_the_same(tmp_path: Path):
+    lab = write(tmp_path / "lab", NIGHT)
+    subprocess.run(["git", "clone", "-q", lab, tmp_path / "clone"], check=True)
+    subprocess.run(["git", "clone", "-q", "--mirror", lab, tmp_path / "bare.git"], check=True)
+    (tmp_path / "clone" / "notes").mkdir()
+
+    expected = history(lab)
+    for place in ("clone", "bare.git", "clone/notes"):
+        pd.testing.assert_frame_equal(history(tmp_path / place), expected)
+    pd.testing.assert_frame_equal(history(str(tmp_path / "clone")), expected)
+
+
+def test_anything_with_a_path_or_records_is_read(tmp_path: Path):
+    class Lab:
+        path = write(tmp_path / "lab", NIGHT)
+
+    class Campaign(Lab):
+        def records(self):
+            return tuple(NIGHT[:2])
+
+    assert len(history(Lab())) == 6
+    assert len(history(Campaign())) == 2
+
+
+def test_a_metric_named_like_a_column_leaves_the_column_alone(tmp_path: Path):
+    decided = [record(0, "keep", 3.0, metric="tokens", tokens=7)]
+    df = history(write(tmp_path / "lab", decided))
+    assert df["tokens"].tolist() == [7]
+    assert "`metric`" in df.attrs["notes"][0]
+
+
+def test_what_is_no_campaign_is_said(tmp_path: Path, make_host):
+    with pytest.raises(CampaignError, match="no autoresearch campaign here"):
+        history(make_host({"a.txt": "a"}))
+    with pytest.raises(LabError, match="not a git repository"):
+        history(tmp_path)
+    (tmp_path / "results.tsv").write_text("commit\tval_bpb\n")
+    with pytest.raises(LabError, match="is a file"):
+        history(tmp_path / "results.tsv")
+
+
+def test_the_number_of_git_calls_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small = write(tmp_path / "small", NIGHT)
+    large = write(tmp_path / "large", [record(n, "discard", 2.0) for n in range(300)])
+    calls = git_calls(monkeypatch)
+    history(small)
+    few = len(calls)
+    assert len(history(large)) == 300
+    assert len(calls) - few == few <= 3
+
+
+def test_reading_history_does_not_load_torch():
+    code = "import sys; from autoresearch_kit import history; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
+
+
+def test_git_calls_are_counted_at_the_right_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    calls = git_calls(monkeypatch)
+    git.init(tmp_path)
+    assert [command[0] for command in calls] == ["git"]
