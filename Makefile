@@ -23,10 +23,10 @@ as_root     := $(if $(filter 0,$(shell id -u)),--allow-root)
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-lab: corpus  ## set up everything and open JupyterLab on the first notebook
+lab: text  ## set up everything and open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(as_root) $(NOTEBOOK)
 
-demo: corpus  ## the first notebook without a browser, then its history as a table
+demo: text  ## the first notebook without a browser, then its history as a table
 	$(BIN)/jupyter execute --timeout=-1 $(NOTEBOOK)
 	@$(BIN)/python -c 'import autoresearch_kit as ark; \
 	    df = ark.history("$(LAB)"); \
@@ -41,8 +41,10 @@ test: venv  ## ruff, mypy, pytest with the browser and the notebooks
 acceptance: venv  ## the long suites (hours)
 	$(BIN)/pytest -m acceptance
 
-corpus: venv
-	$(BIN)/python -m autoresearch_kit.tasks.language_model
+# The notebook's own first step: makes the lab, fetches and tokenises the text, or finds both.
+text: venv
+	@$(BIN)/python -c 'import autoresearch_kit as ark; \
+	    ark.new_lab("$(LAB)", task="language_model", profile="smoke")'
 
 venv: $(STAMP)
 

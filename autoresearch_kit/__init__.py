@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign, open_campaign
     from autoresearch_kit.display import diff, review, show
     from autoresearch_kit.experiment import Experiment, Score
-    from autoresearch_kit.history import history
+    from autoresearch_kit.histories import history
     from autoresearch_kit.lab import Lab, new_lab
     from autoresearch_kit.proposal import Proposal
     from autoresearch_kit.proposers import TPE, Human
@@ -67,7 +67,7 @@ _HOME = {
     "show": "display",
     "Experiment": "experiment",
     "Score": "experiment",
-    "history": "history",
+    "history": "histories",
     "Lab": "lab",
     "new_lab": "lab",
     "Proposal": "proposal",

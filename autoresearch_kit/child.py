@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,15 @@ class Tree:
         self._own = {process: self._own.get(process, 0.0) for process in alive}
         self._reaped = reaped
         self._scanned = time.monotonic()
+
+    def pin(self, cpus: Iterable[int]) -> None:
+        """Let all threads of the tree run on `cpus` only, where the system can do that."""
+        if not hasattr(os, "sched_setaffinity"):
+            return
+        for process in self._own:
+            with contextlib.suppress(OSError):
+                for thread in Path(f"/proc/{process.pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), cpus)
 
     def memory_bytes(self, limit: float) -> int:
         """Return the resident memory; pages that processes share count once where it matters.

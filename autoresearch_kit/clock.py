@@ -16,14 +16,18 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 
 RATIO_STEP = 0.04  # ratios are rounded to powers of exp(0.04)
 SAME_COST = 0.05  # |ln ratio| up to here is 1: most patches don't change the cost
-MIN_PAIRS, MAX_PAIRS = 4, 10
-PAIRS_ERROR = 0.012  # standard error of ln ratio that ends the turns early
+TURN_SECONDS = 0.05  # a turn is one step, or as many as take this long
+MIN_PAIRS = 8
+PAIRS_ERROR = 0.01  # standard error of ln ratio that ends the turns early
+CALIBRATION_SECONDS, CALIBRATION_SHARE = 12.0, 0.2  # of the budget, where the turns end at last
+PROBE_SECONDS = 0.35
 EXCESS = 1.25  # cost over the measured one that ends a run, where a baseline child is at hand
 EXCESS_ALONE = 2.0  # likewise against the rate of another day: a busy machine alone reaches 1.6
 STRIKES = 3
@@ -33,6 +37,13 @@ def round_ratio(ratio: float) -> float:
     """Return a cost ratio in geometric steps of 4 %, and 1 for all within 5 % of it."""
     log = math.log(ratio)
     return 1.0 if abs(log) <= SAME_COST else math.exp(RATIO_STEP * round(log / RATIO_STEP))
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Return the mean without the lowest and the highest fifth, so that outliers don't count."""
+    ordered = sorted(values)
+    cut = len(ordered) // 5
+    return statistics.fmean(ordered[cut : len(ordered) - cut])
 
 
 class Account:
@@ -95,7 +106,8 @@ class Clock:
         self.failure: str | None = None
         self.candidate, self.baseline = Account(), Account()
         self.companion = kind == "relative" and (baseline_tokens is None or ratio is None)
-        self.turn_seconds = min(0.35, budget_seconds / 60)
+        self._probe_seconds = min(PROBE_SECONDS, budget_seconds / 60)
+        self._calibration = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)
         self._random = random.Random(seed)
         self._progress = 0.0
         self._slices: list[float] = []
@@ -116,6 +128,11 @@ class Clock:
     def calibrating(self) -> bool:
         """Whether the cost is still being measured."""
         return self.companion and self._phase != "train"
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of turns were taken."""
+        return len(self._turns)
 
     @property
     def ready(self) -> bool:
@@ -175,36 +192,43 @@ class Clock:
         if self.ratio is not None and self.candidate.tokens >= total:
             return 1.0
         # The first stretch counts as if the ratio were 1, always the same number of tokens, also
-        # when the ratio was known before: so a run and its repeat have the same schedule.
-        turns = (MAX_PAIRS + 1) * self.turn_seconds / self.budget_seconds
-        stretch = min(turns * self.baseline_tokens, total / 2)
+        # when the ratio was known before: so a run and its repeat have the same schedule. What
+        # that was wrong by is made up for until the middle.
+        tokens, middle = self.candidate.tokens, total / 2
+        stretch = min(self._tokens_in(self._calibration), total / 4)
+        if self.ratio is None or tokens <= stretch:
+            return min(0.99, tokens / self.baseline_tokens)
+        if tokens >= middle:
+            return tokens / total
         first = stretch / self.baseline_tokens
-        if self.ratio is None or self.candidate.tokens <= stretch:
-            return min(0.99, self.candidate.tokens / self.baseline_tokens)
-        return first + (1 - first) * (self.candidate.tokens - stretch) / (total - stretch)
+        return first + (0.5 - first) * (tokens - stretch) / (middle - stretch)
+
+    def _tokens_in(self, seconds: float) -> float:
+        """Return how many tokens the baseline does in so many seconds."""
+        assert self.baseline_tokens is not None
+        return self.baseline_tokens * seconds / self.budget_seconds
 
     def _measure_rate(self) -> None:
         """Let the baseline alone run for some seconds and take its undisturbed cost."""
         account = self.baseline
-        if account.turn_seconds >= self.turn_seconds / 2:
+        if account.turn_seconds >= self._probe_seconds / 2:
             self._slices.append(account.end_turn())
-        enough = max(2.0, min(6.0, 0.05 * self.budget_seconds))
-        if account.seconds >= min(enough, self.budget_seconds / 2) and len(self._slices) >= 3:
-            # Neighbours only ever make it dearer. The first slice warms caches; the very cheapest
-            # may be luck.
-            costs = sorted(self._slices[1:])
-            cost = costs[len(costs) // 4]
-            steps = max(1, round(self.budget_seconds / cost / account.step_tokens))
-            self.baseline_tokens = steps * account.step_tokens
-            self._phase = "train" if self.ratio is not None else "turns"
-            self.turn = CANDIDATE if self.ratio is not None else BASELINE
-            self.companion = self.ratio is None
+        enough = min(self.budget_seconds / 2, max(2.0, min(6.0, 0.05 * self.budget_seconds)))
+        if account.seconds < enough or len(self._slices) < 3:
+            return
+        # Neighbours only ever make it dearer. The first slice warms caches; the very cheapest may
+        # be luck.
+        costs = sorted(self._slices[1:])
+        cost = costs[len(costs) // 4]
+        steps = max(1, round(self.budget_seconds / cost / account.step_tokens))
+        self.baseline_tokens = steps * account.step_tokens
+        self.companion = self.ratio is None
+        self._phase, self.turn = ("turns", BASELINE) if self.companion else ("train", CANDIDATE)
 
     def _take_turns(self, account: Account) -> None:
-        assert self.baseline_tokens is not None
-        size = self.baseline_tokens * self.turn_seconds / self.budget_seconds
-        dear = account.turn_seconds >= 2 * self.turn_seconds
-        if account.turn_tokens < size and not dear:
+        # Short turns see the same machine: single steps halve the error of turns of 0.3 s.
+        enough = account.turn_tokens >= self._tokens_in(min(TURN_SECONDS, self._probe_seconds))
+        if not enough and account.turn_seconds < 2 * TURN_SECONDS:
             return
         if self.turn == BASELINE:
             self._probe_cost = account.end_turn()
@@ -212,26 +236,34 @@ class Clock:
             return
         self._turns.append((account.end_turn(), self._probe_cost))
         self.turn = BASELINE
-        logs = [math.log(max(c, 1e-12) / max(b, 1e-12)) for c, b in self._turns[1:]]
-        if len(logs) < MIN_PAIRS:
+        # The first pair warms the caches up.
+        logs = [(math.log(max(c, 1e-12)), math.log(max(b, 1e-12))) for c, b in self._turns[1:]]
+        over = (
+            self.candidate.tokens >= self._tokens_in(self._calibration)
+            or self.candidate.seconds >= self._calibration
+        )
+        if len(logs) < (2 if over else MIN_PAIRS):
             return
-        error = 1.25 * statistics.stdev(logs) / math.sqrt(len(logs))  # of a median
-        if error <= PAIRS_ERROR or len(logs) >= MAX_PAIRS:
-            self.measured_ratio = math.exp(statistics.median(logs))
+        error = statistics.stdev(c - b for c, b in logs) / math.sqrt(len(logs))
+        if over or error <= PAIRS_ERROR:
+            mine, theirs = (trimmed_mean(side) for side in zip(*logs, strict=True))
+            self.measured_ratio = math.exp(mine - theirs)
             self.ratio = round_ratio(self.measured_ratio)
-            self._phase, self.turn = "train", CANDIDATE
-            self._settled = self.candidate.tokens
-            self._expected = self._checked = self.candidate.seconds
-            self._probe_cost = statistics.fmean(b for _, b in self._turns[1:])
-            count = max(3, round(self.budget_seconds / 30))
-            begin = self._used()
-            self._probe_at = [
-                begin + (1 - begin) * (i + self._random.random()) / count for i in range(count)
-            ]
+            self._begin_training(math.exp(theirs))
+
+    def _begin_training(self, cost: float) -> None:
+        self._phase, self.turn = "train", CANDIDATE
+        self._settled = self.candidate.tokens
+        self._expected = self._checked = self.candidate.seconds
+        self._probe_cost = cost
+        count = max(3, round(self.budget_seconds / 30))
+        begin = self._used()
+        self._probe_at = [
+            begin + (1 - begin) * (i + self._random.random()) / count for i in range(count)
+        ]
 
     def _end_probe(self, account: Account) -> None:
-        assert self.baseline_tokens is not None
-        if account.turn_tokens < self.baseline_tokens * self.turn_seconds / self.budget_seconds:
+        if account.turn_tokens < self._tokens_in(self._probe_seconds):
             return
         cost = account.end_turn()
         self._probes.append(cost)
@@ -262,7 +294,8 @@ class Clock:
         due = bool(self._probe_at) and self._progress >= self._probe_at[0]
         # Perhaps the machine is busier than when the baseline was last looked at: look again
         # before judging, and only believe it when it stays so.
-        suspicious = seconds > EXCESS * expected and seconds > self._checked + 2 * self.turn_seconds
+        soon = seconds < self._checked + 2 * self._probe_seconds
+        suspicious = seconds > EXCESS * expected and not soon
         if due or suspicious:
             self._checked = seconds
             self._probe_at = [at for at in self._probe_at if at > self._progress]

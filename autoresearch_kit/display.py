@@ -231,15 +231,22 @@ def _svg(losses: Sequence[float], width: int = 320, height: int = 90) -> str:
     """Return the loss curve as a small picture that takes its colours from the page."""
     low, high = min(losses), max(losses)
     scale = (high - low) or 1.0
-    across = (width - 64) / (len(losses) - 1)
+    across = (width - 128) / (len(losses) - 1)
     heights = [6 + (high - loss) / scale * (height - 12) for loss in losses]
-    points = " ".join(f"{4 + i * across:.1f},{y:.1f}" for i, y in enumerate(heights))
+    points = " ".join(f"{64 + i * across:.1f},{y:.1f}" for i, y in enumerate(heights))
+    ends = "".join(
+        f'<text x="{x}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="middle" '
+        f'font-size="11" fill="currentColor">{loss:.4g}</text>'
+        for x, y, anchor, loss in (
+            (58, heights[0], "end", losses[0]),
+            (width - 58, heights[-1], "start", losses[-1]),
+        )
+    )
     words = html.escape(f"training loss from {losses[0]:.4g} to {losses[-1]:.4g}")
     return (
         f'<svg role="img" aria-label="{words}" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}"><title>{words}</title>'
         f'<polyline points="{points}" fill="none" stroke-width="1.5" '
         'stroke="var(--jp-brand-color1,#1976d2)"/>'
-        f'<text x="{width - 56}" y="{heights[-1]:.1f}" dominant-baseline="middle" font-size="11" '
-        f'fill="currentColor">{losses[-1]:.4g}</text></svg>'
+        f"{ends}</svg>"
     )

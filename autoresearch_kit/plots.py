@@ -75,18 +75,14 @@ def progress(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     metric, unit = df.attrs.get("metric") or "metric", df.attrs.get("unit", "")
     direction = "lower is better" if better < 0 else "higher is better"
-    ax.set_xlabel("experiment")
+    ax.set_xlabel("experiment", loc="left")
     ax.set_ylabel(f"{metric} ({unit + '; ' if unit else ''}{direction})")
     ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     ax.margins(x=0.02)
     ax.set_title(_title(df, campaigns, metric), loc="left")
-    # The staircase leaves this corner to the legend (below the crashes), the other to labels.
-    if not ax.get_legend_handles_labels()[0]:
-        return ax
-    if better < 0:
-        ax.legend(loc="upper right", bbox_to_anchor=(1, 0.965), ncols=5, framealpha=0.8)
-    else:
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.035), ncols=5, framealpha=0.8)
+    if ax.get_legend_handles_labels()[0]:  # below the tick labels, beside the axis' name
+        below: dict[str, Any] = {"bbox_to_anchor": (1, 0), "borderaxespad": 1.8, "frameon": False}
+        ax.legend(loc="upper right", ncols=5, handletextpad=0.2, columnspacing=1.2, **below)
     if len(campaigns) == 1 and "hypothesis" in df:
         _label(ax, df, corners, better)
     return ax
@@ -196,8 +192,6 @@ def _label(
     dots = to_pixels(df.loc[df["metric"].notna(), ["experiment", "metric"]].to_numpy(float))
     taken = [_box(line[i], line[i + 1], 2.0) for i in range(len(line) - 1)]
     taken += [_box(dot, dot, 3.0) for dot in dots]
-    if legend := ax.get_legend():
-        taken.append(legend.get_window_extent().extents)
     points = 72 / figure.dpi
     style: dict[str, Any] = {"textcoords": "offset points", "zorder": 6, "annotation_clip": False}
     for n, metric, words in zip(kept.experiment, kept.metric, kept.hypothesis, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import selectors
 import shutil
 import signal
@@ -103,6 +104,9 @@ class Training:
         self.killed_by_us = False
         self.memory_limit = self.task.memory_gb * 1e9 or 0.8 * psutil.virtual_memory().total
         self.oom_kills = _oom_kills()
+        affinity = getattr(os, "sched_getaffinity", lambda _: ())
+        self.cores = sorted(affinity(0))
+        self.place: int | None = None
 
     def __call__(self) -> dict[str, Any]:
         """Run it to its end and return the final fields of the status."""
@@ -203,7 +207,22 @@ class Training:
         if clock.failure:
             raise Crash(clock.failure)
         if clock.ready:
+            self._place(clock)
             self._release(clock, now)
+
+    def _place(self, clock: Clock) -> None:
+        """Keep both on one core while they are compared: cores of a busy machine differ.
+
+        Every few turns it is another core, so that the ratio is no single core's.
+        """
+        if len(self.children) < 2 or not self.cores:
+            return
+        comparing = clock.calibrating and clock.ratio is None
+        place = clock.pairs // 4 % len(self.cores) if comparing else None
+        if place != self.place:
+            self.place = place
+            for child in self.children.values():
+                child.tree.pin(self.cores if place is None else [self.cores[place]])
 
     def _release(self, clock: Clock, now: float) -> None:
         candidate, baseline = self.children[CANDIDATE], self.children.get(BASELINE)

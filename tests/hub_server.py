@@ -22,6 +22,7 @@ class Hub:
     files: dict[str, bytes]
     wrong_bytes: bool = False  # sends other bytes than those whose hash it publishes
     cut_after: int | None = None  # closes the connection after so many bytes of each answer
+    down_after: int | None = None  # answers 503 from this GET on
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, file, range
 
 
@@ -43,9 +44,11 @@ def hub(files: dict[str, bytes]) -> Iterator[Hub]:
             asked = self.headers.get("Range", "")
             state.requests.append((self.command, name, asked))
             content = files.get(name)
-            if content is None:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound")
+            gets = sum(method == "GET" for method, _, _ in state.requests)
+            down = state.down_after is not None and gets > state.down_after
+            if content is None or down:
+                self.send_response(503 if down else 404)
+                self.send_header("X-Error-Code", "Unavailable" if down else "EntryNotFound")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

@@ -103,6 +103,15 @@ def test_a_conflict_names_the_file_the_line_and_both_sides(campaign: Campaign) -
     assert campaign.pending() == []
 
 
+def test_each_of_two_like_conflicts_has_its_own_line(make_host: Host) -> None:
+    text = "a = 0\n" + "".join(f"b = {i}\n" for i in range(8)) + "a = 0\n"
+    campaign = begin(make_host({"fit.py": text}), "fit.py")
+    decide(campaign, {"fit.py": text.replace("a = 0", "a = 8")}, "keep", 0.9)
+    (campaign.path / "fit.py").write_text(text.replace("a = 0", "a = 9"))
+    with pytest.raises(PatchConflict, match=r"(?s)line 1: yours `a = 9`.*line 10: yours `a = 9`"):
+        Human()(campaign)
+
+
 def test_lines_deleted_in_a_conflict_are_told(campaign: Campaign) -> None:
     decide(campaign, {"fit.py": FIT.replace("+ RATE", "+ 2 * RATE")}, "keep", 0.9)
     (campaign.path / "fit.py").write_text(FIT.replace("c = b + RATE\n", ""))
@@ -165,7 +174,7 @@ def test_a_checkout_with_other_line_endings_is_not_an_edit(campaign: Campaign) -
     git(campaign.path, "config", "core.autocrlf", "true")
     file = campaign.path / "fit.py"
     file.write_bytes(FIT.replace("\n", "\r\n").encode())
-    with pytest.raises(NoChange):
+    with pytest.raises(NoChange, match="is as in HEAD"):
         Human()(campaign)
     mine = FIT.replace("0.05", "0.07")
     file.write_bytes(mine.replace("\n", "\r\n").encode())

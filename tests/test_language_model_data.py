@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.hub_server import Hub, hub
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoresearch_kit.errors import DataError
 from autoresearch_kit.tasks.language_model import corpora, packing
 from autoresearch_kit.tasks.language_model.hub import fetch
+from tests.hub_server import Hub, hub
 
-WORDS = "the quick brown fox jumps over a lazy dog – 狐は犬を飛び越える. Ünïcödé 🦊 naïve".split()
+WORDS = ["the", "quick", "brown", "fox", "dog", "–", "狐は犬を飛び越える", "Ünïcödé", "🦊", "naïve"]
 
 
 def prose(seed: int, sentences: int) -> str:
@@ -310,21 +310,21 @@ def test_a_truncated_download_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = random.Random(1).randbytes(25_000_000)
+    pause = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: pause(min(seconds, 0.01)))
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with hub({"big.parquet": content}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         server.cut_after = 12_000_000  # the client writes 10 MB at a time
-        pause = time.sleep
-        monkeypatch.setattr(time, "sleep", lambda seconds: pause(min(seconds, 0.01)))
-        for _ in range(9):
-            try:
-                fetch("a/b", "big.parquet", "main", tmp_path)
-                break
-            except DataError as error:
-                assert "type the same again to go on" in str(error)
+        server.down_after = 1
+        with pytest.raises(DataError, match="type the same again to go on"):
+            fetch("a/b", "big.parquet", "main", tmp_path)
+        assert not (tmp_path / "big.parquet").exists()
+        asked = len(server.requests)
+        server.cut_after = server.down_after = None
+        fetch("a/b", "big.parquet", "main", tmp_path)
     assert (tmp_path / "big.parquet").read_bytes() == content
-    starts = [r for method, _, r in server.requests if method == "GET" and r]
-    assert starts, "the rest was asked for by range"
-    assert starts[-1] != "bytes=0-"
+    assert [r for method, _, r in server.requests[asked:] if method == "GET"] == ["bytes=10485760-"]
 
 
 def test_a_missing_file_and_a_missing_hub_are_named(

@@ -272,6 +272,9 @@ def test_a_hint_that_cannot_be_read_is_named_with_the_grammar(hint: str, value: 
         ("A = (3)", -3, "A = (-3)"),
         ("A = 1, 2", (1e-05, 3), "A = (1e-5, 3)"),
         ("A = 1, 2", (1,), "A = (1,)"),
+        ("A = 0x10", 16, "A = 0x10"),
+        ("A = 1.50e-3", 0.0015, "A = 1.50e-3"),
+        ("A = 1", 1.0, "A = 1.0"),
     ],
 )
 def test_values_are_written_as_a_person_would(before: str, value: object, after: str) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from autoresearch_kit import source
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import NoChange, ProposalError
+from autoresearch_kit.proposal import finish
 from autoresearch_kit.proposers import TPE
 from autoresearch_kit.proposers.knobs import knob
 from tests.conftest import git
@@ -112,6 +113,13 @@ def test_the_same_history_gives_the_same_proposal_also_in_a_clone(
     assert TPE()(campaign).files != here.files
 
 
+def test_each_number_draws_afresh(campaign: Campaign) -> None:
+    for _ in range(3):
+        proposal = TPE(seed=5)(campaign)
+        assert proposal.rejected == 0
+        decide(campaign, proposal.files, "discard", 2.0)
+
+
 def test_an_open_proposal_is_not_proposed_again(campaign: Campaign) -> None:
     seen = [TPE()(campaign).files["fit.py"] for _ in range(4)]
     assert len(set(seen)) == 4
@@ -134,9 +142,13 @@ def test_repeats_that_were_drawn_are_counted(make_host: Host) -> None:
     text = "A = 'p'  # search: p | q | r\nprint('loss:', A)\n"
     campaign = begin(make_host({"fit.py": text}), "fit.py")
     decide(campaign, {"fit.py": text.replace("'p'", "'q'")}, "discard", 2.0)
-    proposals = [TPE(seed=seed)(campaign) for seed in range(1)]
-    assert values_of(proposals[0].files["fit.py"]) == {"A": "r"}
-    assert proposals[0].rejected in (0, 1)
+    rejected = set()
+    for seed in range(8):
+        proposal = TPE(seed=seed)(campaign)
+        assert values_of(proposal.files["fit.py"]) == {"A": "r"}
+        rejected.add(proposal.rejected)
+        finish(campaign, proposal.id)
+    assert rejected == {0, 1}
 
 
 def test_the_sampler_is_told_crashes_as_worse_than_all_and_skips_the_rest(
@@ -168,6 +180,10 @@ def test_a_later_word_on_an_experiment_replaces_the_first(campaign: Campaign) ->
     spy = Spy()
     TPE(sampler=spy, startup=0)(campaign)
     assert [trial.value for trial in spy.trials] == [1.0, 1.2]
+    doubted = {"fit.py": again["fit.py"] + "print()\n"}
+    decide(campaign, doubted, "quarantine", 0.1, about=1)
+    TPE(sampler=spy, startup=0)(campaign)
+    assert [trial.value for trial in spy.trials] == [1.0]
 
 
 def test_experiments_with_other_constants_count_as_far_as_these_exist(campaign: Campaign) -> None:

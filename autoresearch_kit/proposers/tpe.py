@@ -71,12 +71,12 @@ class TPE:
     hint; tuples, seeds and what is marked ``# search: off`` stay.
 
     The sampler is asked within half of that range around the best state, and three constants of
-    its suggestion are taken: a vector that moves as a whole is hard to review and, from a good
-    default, mostly worse. What 25 experiments leave of the gap on a synthetic bowl (14 constants,
-    optimum 0.7 octaves away in each, noise 5 % of the gap, 60 or 100 seeds, standard error at
-    most 0.03): uniform sampling 0.94, multivariate TPE over the whole range after a uniform start
-    0.77, TPE as here with the whole vector 0.61, random changes of up to three constants 0.62,
-    as here 0.48.
+    its suggestion are taken, because a vector that moves as a whole is hard to review and doesn't
+    find more. What 25 experiments leave of the gap on a synthetic bowl (14 constants, optimum 0.7
+    octaves away in each, noise 5 % of the gap, 60 or 100 seeds, standard error at most 0.03):
+    uniform sampling 0.94, multivariate TPE over the whole range after a uniform start 0.77,
+    random changes of up to three constants 0.62, the whole vector within half the range 0.61
+    (multivariate 0.48), as here 0.48.
 
     The state is rebuilt from the records of the campaign alone. A crash is told as a result worse
     than all, because TPE ignores failed trials and would go there again. Records made by people

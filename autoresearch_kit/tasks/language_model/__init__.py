@@ -66,14 +66,14 @@ def make_data(folder: Path) -> str:
     DataError
         The data can't be had, or ``data`` is a folder of somebody's own.
     """
-    from autoresearch_kit.tasks.language_model import packing
+    from autoresearch_kit.tasks.language_model import corpora, packing
 
     options = task.parse((folder / task.FILE).read_text()).options
     prepared = packing.prepare(
         options["corpus"],
         sequence_len=options["sequence_len"],
         vocab_size=options["vocab_size"],
-        shards=options.get("shards", packing.SHARDS),
+        shards=options.get("shards", corpora.SHARDS),
     )
     link = folder / "data"
     if link.exists() and not link.is_symlink():

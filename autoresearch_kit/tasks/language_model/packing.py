@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
+
 from autoresearch_kit.errors import DataError
 from autoresearch_kit.files import locked, read_json
 from autoresearch_kit.tasks.language_model.corpora import SHARDS, Corpus, corpus
-from tqdm.auto import tqdm
 
 Row = npt.NDArray[np.uint16]
 

@@ -14,10 +14,9 @@ import gc
 
 import torch
 import torch.nn.functional as F
+from prepare import SEED, Clock, loader, save, sizes
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
-
-from prepare import SEED, Clock, loader, save, sizes
 
 # Model
 DEPTH = 4  # layers; search: 2 to 8
@@ -85,12 +84,11 @@ class Attention(nn.Module):
 
     def forward(self, x, tokens, rope, mask):
         B, T, _ = x.shape
-        qkv = F.linear(x, self.qkv.flatten(0, 1)).view(B, T, 3, -1, HEAD)  # (B, T, 3, H, D)
-        v = qkv[:, :, 2]
+        q, k, v = (F.linear(x, w).view(B, T, -1, HEAD) for w in self.qkv)  # (B, T, H, D)
         if self.values is not None:
             gate = 2 * torch.sigmoid(F.linear(x[..., :HEAD], self.gate))  # (B, T, H), begins at 1
             v = v + gate[..., None] * self.values(tokens).view_as(v).to(v.dtype)
-        q, k = norm(rotate(qkv[:, :, :2], *rope)).to(v.dtype).unbind(2)
+        q, k = (norm(rotate(z, *rope)).to(v.dtype) for z in (q, k))
         y = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
         return F.linear(y.transpose(1, 2).reshape(B, T, WIDTH), self.out)
 
@@ -120,7 +118,7 @@ class GPT(nn.Module):
         self.residual = nn.Parameter(torch.ones(DEPTH))
         self.x0 = nn.Parameter(torch.full((DEPTH,), 0.1))
         speed = 10_000.0 ** -(torch.arange(0, HEAD, 2) / HEAD)
-        angle = torch.arange(sequence_len)[:, None, None, None] * speed  # (T, 1, 1, D / 2)
+        angle = torch.arange(sequence_len)[:, None, None] * speed  # (T, 1, D / 2)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
 
@@ -185,14 +183,15 @@ class Muon(torch.optim.Optimizer):
                 state["power"] = torch.zeros_like(g.mean(-1 if R >= C else -2, keepdim=True))
             state["mean"].lerp_(g, 1 - momentum)
             g = orthogonal(g.lerp_(state["mean"], momentum))
-            size = g.norm(dim=(-2, -1), keepdim=True)
             power = g.square().mean(-1 if R >= C else -2, keepdim=True)
             state["power"].lerp_(power, 1 - BETAS[1])
-            g = g * state["power"].clamp_min(1e-10).rsqrt()
-            size = size / g.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-10)
-            g = g * (size * max(1, R / C) ** 0.5)
+            even = state["power"].clamp_min(1e-10).rsqrt()
+            # The whole matrix keeps its size, which is a sum over what each row contributes.
+            evened = (power * even**2).sum((-2, -1), keepdim=True).clamp_min(1e-10)
+            kept = power.sum((-2, -1), keepdim=True) / evened
+            g = g * (even * (kept * max(1, R / C)).sqrt())
             # Weight decay only where it agrees with the step: cautious (arXiv 2411.16085).
-            w = w - lr * (g + decay * w * (g * w >= 0))
+            w = w.sub_(w * (g * w >= 0), alpha=lr * decay).sub_(g, alpha=lr)
             w = w.view(len(group["params"]), *group["params"][0].shape)
             torch._foreach_copy_(group["params"], list(w))
 

@@ -1,0 +1,187 @@
+"""The budget's arithmetic, on machines that are simulated: nothing here starts a process."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock, round_ratio
+
+BASE_COST = 100e-6  # CPU seconds a token
+STEP = 1024
+
+
+class Machine:
+    """Trains a candidate beside a baseline; every step costs what `cost` says.
+
+    `cost` gets the seconds that the candidate has used and tells its price a token relative to the
+    baseline's; `neighbour` gets all seconds that have passed and makes everything dearer.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        cost: Callable[[float], float] = lambda _: 1.0,
+        neighbour: Callable[[float], float] = lambda _: 1.0,
+        noise: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        self.clock, self.cost, self.neighbour, self.noise = clock, cost, neighbour, noise
+        self.random = random.Random(seed)
+        self.used = {CANDIDATE: 0.0, BASELINE: 0.0}
+        self.progress: list[tuple[int, float]] = []
+
+    def run(self) -> Machine:
+        clock = self.clock
+        for who in (BASELINE, CANDIDATE) if clock.companion else (CANDIDATE,):
+            assert not clock.ready
+            clock.start(who)
+        for _ in range(100_000):
+            if clock.finished or clock.failure:
+                return self
+            who = clock.turn
+            price = BASE_COST * STEP * self.neighbour(sum(self.used.values()))
+            price *= math.exp(self.random.gauss(0, self.noise))
+            if who == CANDIDATE:
+                price *= self.cost(self.used[CANDIDATE])
+            self.used[who] += price
+            clock.step(who, STEP, self.used[who])
+            if who == CANDIDATE:
+                self.progress.append((clock.candidate.tokens, clock.progress))
+        raise AssertionError("the budget never ended")
+
+
+def relative(ratio: float | None = None, tokens: int | None = 204_800, seed: int = 1) -> Clock:
+    return Clock("relative", 20, baseline_tokens=tokens, ratio=ratio, seed=seed)
+
+
+@pytest.mark.parametrize("kind", ["wall", "cpu"])
+def test_a_budget_of_seconds_ends_after_so_many(kind: str):
+    machine = Machine(Clock(kind, 20), noise=0).run()
+    assert machine.used[CANDIDATE] == pytest.approx(20, abs=2 * BASE_COST * STEP)
+    assert [p for _, p in machine.progress] == sorted(p for _, p in machine.progress)
+
+
+def test_the_baselines_rate_is_measured_once_and_in_whole_steps():
+    clock = relative(ratio=1.0, tokens=None)
+    machine = Machine(clock).run()
+    assert clock.baseline_tokens
+    assert clock.baseline_tokens % STEP == 0
+    assert clock.baseline_tokens == pytest.approx(20 / BASE_COST, rel=0.1)
+    assert clock.candidate.tokens == clock.baseline_tokens
+    assert machine.used[BASELINE] < 4
+
+
+def test_the_baselines_rate_is_that_of_the_quiet_moments():
+    clock = relative(ratio=1.0, tokens=None)
+    Machine(clock, neighbour=lambda t: 1.5 if t % 1 < 0.6 else 1.0).run()
+    assert clock.baseline_tokens == pytest.approx(20 / BASE_COST, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("busy", [1.0, 1.6])
+def test_the_same_code_costs_exactly_the_same(seed: int, busy: float):
+    clock = relative()
+    Machine(clock, neighbour=lambda t: busy if int(t) % 2 else 1.0, seed=seed).run()
+    assert clock.ratio == 1.0
+    assert clock.candidate.tokens == 204_800
+
+
+@pytest.mark.parametrize("cost", [0.3, 0.45, 0.8, 1.3, 2.8, 6.0])
+def test_a_dearer_candidate_gets_fewer_tokens(cost: float):
+    clock = relative()
+    machine = Machine(clock, lambda _: cost).run()
+    assert clock.failure is None
+    assert clock.ratio == pytest.approx(cost, rel=0.06)
+    assert machine.used[CANDIDATE] == pytest.approx(20, rel=0.12)
+
+
+@pytest.mark.parametrize("cost", [0.45, 1.0, 2.8])
+def test_a_repeat_with_the_known_ratio_has_the_same_schedule(cost: float):
+    first = Machine(relative(), lambda _: cost, seed=1).run()
+    again = Machine(relative(ratio=first.clock.ratio), lambda _: cost, seed=2).run()
+    assert not again.clock.companion
+    known = dict(again.progress)
+    assert [known[tokens] for tokens, _ in first.progress] == [p for _, p in first.progress]
+
+
+@given(st.floats(0.05, 20), st.floats(2, 600))
+def test_progress_never_goes_back_and_ends_at_one(ratio: float, budget: float):
+    clock = Clock("relative", budget, baseline_tokens=100_000, ratio=ratio)
+    clock.start(CANDIDATE)
+    seen = [0.0]
+    while not clock.finished:
+        clock.step(CANDIDATE, 500, clock.candidate.tokens * ratio * budget / 100_000)
+        seen.append(clock.progress)
+        assert clock.failure is None
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert clock.candidate.tokens == pytest.approx(100_000 / ratio, abs=501)
+
+
+def test_cheap_only_while_measured_is_a_timeout():
+    clock = relative()
+    machine = Machine(clock, lambda used: 1.0 if used < 4.5 else 1.8).run()
+    assert clock.failure
+    assert clock.failure.startswith("timeout: it used ")
+    assert machine.used[CANDIDATE] < 16
+
+
+def test_cheap_only_beside_the_baseline_is_a_timeout():
+    """It guesses that a probe comes every 5 seconds and is cheap around it."""
+    clock = relative()
+    Machine(clock, lambda used: 1.0 if used < 4.5 or used % 5 < 1 else 2.0).run()
+    assert clock.failure
+
+
+def test_work_behind_the_back_of_the_turns_is_charged():
+    """Half of its work happens while it should wait: it shows in its own next turn."""
+    clock = relative()
+    clock.start(BASELINE)
+    clock.start(CANDIDATE)
+    used = 0.0
+    base = 0.0
+    while clock.calibrating:
+        if clock.turn == BASELINE:
+            base += BASE_COST * STEP
+            used += BASE_COST * STEP  # spins meanwhile
+            clock.step(BASELINE, STEP, base)
+        else:
+            used += BASE_COST * STEP
+            clock.step(CANDIDATE, STEP, used)
+    assert clock.ratio == pytest.approx(2.0, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_neighbour_that_comes_and_goes_is_no_timeout(seed: int):
+    moments = random.Random(seed)
+    busy = [moments.random() < 0.5 for _ in range(200)]
+    clock = relative(seed=seed)
+    Machine(clock, neighbour=lambda t: 1.5 if busy[int(t / 2)] else 1.0, seed=seed).run()
+    assert clock.failure is None
+
+
+def test_without_a_baseline_beside_it_a_busy_machine_is_no_timeout():
+    clock = relative(ratio=1.0)
+    Machine(clock, neighbour=lambda _: 1.6).run()
+    assert clock.failure is None
+    cheat = relative(ratio=1.0)
+    Machine(cheat, lambda used: 1.0 if used < 2 else 4.0).run()
+    assert cheat.failure
+
+
+@given(st.floats(0.01, 100))
+def test_ratios_are_rounded_by_at_most_half_a_step(ratio: float):
+    rounded = round_ratio(ratio)
+    assert abs(math.log(rounded / ratio)) <= (0.05 if rounded == 1.0 else 0.02) + 1e-9
+    assert round_ratio(rounded) == pytest.approx(rounded)
+
+
+@pytest.mark.parametrize(("ratio", "rounded"), [(0.96, 1.0), (1.05, 1.0), (1.09, 1.083), (0.9, 0.887)])
+def test_small_differences_are_none(ratio: float, rounded: float):
+    assert round_ratio(ratio) == pytest.approx(rounded, abs=0.001)
