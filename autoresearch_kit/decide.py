@@ -48,9 +48,9 @@ def greedy(candidate: Replicates, best: Replicates, *, goal: str) -> Verdict:
     delta = new - old
     gain = -delta if goal == "minimize" else delta
     if gain > 0:
-        return Verdict("keep", f"keep: better by {abs(delta):.4g} ({old:.4f} to {new:.4f})", delta)
+        return Verdict("keep", f"better by {abs(delta):.4g} ({old:.4f} to {new:.4f})", delta)
     how = "no change" if delta == 0 else f"worse by {abs(delta):.4g}"
-    return Verdict("discard", f"discard: {how} ({old:.4f} to {new:.4f})", delta)
+    return Verdict("discard", f"{how} ({old:.4f} to {new:.4f})", delta)
 
 
 RULES: Mapping[str, Rule] = {"greedy": greedy}

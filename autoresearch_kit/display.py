@@ -64,7 +64,7 @@ def show(x: Source, n: int, ref: str | None = None) -> Page:
         "by": _people(record),
         "cost": _cost(record),
     }
-    losses = [loss for _, loss in record.curve if loss is not None]
+    losses = [loss for _, loss in record.points]
     text = _table(rows)
     if len(losses) > 1:
         text += f"loss         {_sparkline(losses)} {losses[0]:.4g} → {losses[-1]:.4g}\n"
@@ -98,7 +98,7 @@ def review(proposal: Proposal) -> Page:
                 for text in (old, new)
             ]
             changes += _differences(*values)
-    patch = visible(proposal.diff)
+    patch = render.visible(proposal.diff)
     hunks = re.sub(r"(?m)^--- .*\n\+\+\+ .*\n", "", patch)
     signs = [line[:1] for line in hunks.splitlines()]
     lines = f"{signs.count('+')} lines added, {signs.count('-')} removed"
@@ -114,20 +114,6 @@ def review(proposal: Proposal) -> Page:
         "next": _next_call(proposal),
     }
     return Page(f"{_table(rows)}\n{patch}", _html_table(rows) + render.diff(patch))
-
-
-def visible(text: str) -> str:
-    """Return `text` with everything spelt out that a terminal would obey or a reader not see.
-
-    Control characters (escape sequences begin with one) become their pictures, such as ``␛``;
-    characters that are invisible or turn the direction of writing become ``<U+202E>``.
-    """
-    return "".join(c if c.isprintable() or c in "\t\n" else _spell_out(c) for c in text)
-
-
-def _spell_out(character: str) -> str:
-    code = ord(character)
-    return chr(0x2400 + code) if code < 0x20 else f"<U+{code:04X}>"
 
 
 def _load(x: Source, n: int, ref: str | None) -> tuple[Path, Mapping[int | None, Record]]:
@@ -153,7 +139,7 @@ def _patch(repo: Path, record: Record, parent: Record | None) -> str:
     if parent is None:
         return "(experiment 0 is the starting point: it changes nothing)\n"
     try:
-        return visible(git.diff(repo, parent.commit, record.commit))
+        return render.visible(git.diff(repo, parent.commit, record.commit))
     except GitError:
         return f"(commit {parent.commit[:7]} or {record.commit[:7]} is not in {repo})\n"
 
@@ -210,14 +196,14 @@ def _table(rows: Mapping[str, str]) -> str:
     """Return rows as aligned text; a value of several lines is indented below its name."""
     indent = "\n" + " " * 13
     return "".join(
-        f"{name:<12} {visible(value).strip().replace(chr(10), indent)}\n"
+        f"{name:<12} {render.visible(value).strip().replace(chr(10), indent)}\n"
         for name, value in rows.items()
         if value
     )
 
 
 def _html_table(rows: Mapping[str, str]) -> str:
-    return render.card({name: visible(value) for name, value in rows.items() if value})
+    return render.card({name: render.visible(value) for name, value in rows.items() if value})
 
 
 def _sparkline(values: Sequence[float], width: int = 32) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ from autoresearch_kit.errors import AutoresearchError
 
 STATUSES = ("keep", "discard", "crash", "refused", "quarantine")
 
-MAX_CURVE = 64
-
 
 @dataclasses.dataclass(frozen=True)
 class Record:
@@ -29,7 +27,7 @@ class Record:
 
     `value` is None for a crash or a refusal: they have no metric. `delta` is signed as the metric
     is (negative is lower). `replicates` holds one mapping for each run with at least ``seed`` and
-    ``value``. `curve` is a list of ``[progress, loss]`` with at most 64 points. `code` is a hash
+    ``value``. `curve` holds ``progress:loss`` pairs, at most 64 (see `points`). `code` is a hash
     of the mutable files that comments and layout don't change.
     """
 
@@ -67,10 +65,16 @@ class Record:
     parameters: int | None = None
     device: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    curve: tuple[tuple[float, float], ...] = ()
+    curve: str = ""
     proposal: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     decided: str = ""
     baseline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The loss curve as pairs of progress (0 to 1) and training loss."""
+        pairs = (pair.split(":") for pair in self.curve.split())
+        return [(float(progress), float(loss)) for progress, loss in pairs]
 
     def message(self) -> str:
         """Return the text of the annotated tag."""
@@ -92,8 +96,7 @@ def parse(message: str, commit: str) -> Record:
     try:
         table = json.loads(body)
         known = {name: table[name] for name in _FIELDS & table.keys()}
-        for name in ("replicates", "curve"):
-            known[name] = tuple(known.get(name, ()))
+        known["replicates"] = tuple(known.get("replicates", ()))
         return Record(commit=commit, **known)
     except (ValueError, TypeError, AttributeError) as error:
         raise AutoresearchError(
@@ -138,12 +141,15 @@ def read_all(repo: Path, campaign: str | None = None) -> list[Record]:
 def _read(repo: Path, pattern: str) -> list[Record]:
     found = []
     for tag in git.annotated_tags(repo, pattern):
+        if not _REF.fullmatch(tag.ref):
+            continue  # somebody's own tag in our corner
         if tag.oid not in _parsed:
             _parsed[tag.oid] = parse(tag.message, tag.commit)
         found.append(_parsed[tag.oid])
     return sorted(found, key=lambda record: (record.campaign, record.n))
 
 
+_REF = re.compile(r"refs/tags/autoresearch/[^/]+/\d{4,}")
 _parsed: dict[str, Record] = {}
 _read_before: dict[tuple[Path, str], tuple[tuple[int, ...] | None, list[Record]]] = {}
 
@@ -154,24 +160,24 @@ def read_attachments(repo: Path, campaign: str, n: int) -> dict[str, bytes]:
     return git.read_tree(repo, tree) if tree else {}
 
 
-def thin(curve: list[tuple[float, float]], most: int = MAX_CURVE) -> list[tuple[float, float]]:
-    """Return at most `most` points of a curve, evenly chosen, the first and the last among them."""
-    if len(curve) <= most:
-        return curve
-    step = (len(curve) - 1) / (most - 1)
-    return [curve[round(i * step)] for i in range(most)]
+def curve(points: Iterable[Sequence[float]]) -> str:
+    """Return the text form of a loss curve.
+
+    Most readers of a history never look at the curves; as text they cost next to nothing to parse.
+    """
+    return " ".join(f"{progress:.4g}:{loss:.5g}" for progress, loss in points if isfinite(loss))
 
 
 def _dumps(body: Mapping[str, Any]) -> str:
-    """Indent the top level only: `git show` stays readable with a curve of 64 points in it."""
+    """Indent the top level only, so that `git show` prints a line for each field."""
     rows = [f"  {json.dumps(k)}: {json.dumps(_finite(v))}" for k, v in body.items()]
     return "{\n" + ",\n".join(rows) + "\n}"
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON doesn't have, by null; round curves to 5 digits."""
+    """Replace NaN and infinities, which JSON doesn't have, by null; round to 9 digits."""
     if isinstance(value, float):
-        return float(f"{value:.9g}") if math.isfinite(value) else None
+        return float(f"{value:.9g}") if isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import secrets
 import shutil
 import signal
@@ -113,7 +112,7 @@ def experiment_of(run: Run) -> Experiment:
 
 
 @functools.cache
-def _campaign(host: str, tag: str, start: str) -> Campaign:
+def _campaign(host: str, tag: str, start: str) -> Campaign:  # noqa: ARG001 (part of the key)
     """Open a campaign once: what it holds in memory is fixed by its baseline commit `start`."""
     return open_campaign(host, tag=tag)
 
@@ -143,11 +142,7 @@ def facts(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict
         "tokens": state.get("tokens"),
         "parameters": state.get("parameters"),
         "device": spec.get("device", ""),
-        "curve": tuple(
-            (round(x, 5), round(y, 5))
-            for x, y in records.thin([tuple(point) for point in state.get("curve") or []])
-            if math.isfinite(y)
-        ),
+        "curve": records.curve(state.get("curve") or []),
     }
 
 
@@ -252,7 +247,7 @@ def _restore(run: Run, experiment: Experiment) -> None:
         "reason": record.reason,
         "ended": record.decided,
         "tokens": record.tokens,
-        "curve": record.curve,
+        "curve": record.points,
     }
     files.write_json(run.dir / "status.json", state)
     campaign = experiment.campaign

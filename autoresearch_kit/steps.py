@@ -175,7 +175,7 @@ def _decide(experiment: Experiment, replicates: decide.Replicates) -> decide.Ver
     if verdict.status == "keep" and best.n != experiment.parent:
         return decide.Verdict(
             "discard",
-            f"discard: it beats {best.n:04d} but was made on {experiment.parent:04d}, before "
+            f"it beats {best.n:04d} but was made on {experiment.parent:04d}, before "
             f"{best.n:04d} was kept; propose the change again on the new best",
             verdict.delta,
         )

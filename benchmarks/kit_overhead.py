@@ -9,6 +9,7 @@ the run, deciding and writing the record. The trainer prints its number at once.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -17,8 +18,8 @@ import time
 from pathlib import Path
 
 import autoresearch_kit as ark
-from autoresearch_kit import ledger, records
 from autoresearch_kit import git as plumbing
+from autoresearch_kit import ledger, records
 
 SCRIPT = """\
 import os, time
@@ -77,7 +78,7 @@ def fill(campaign: ark.Campaign, upto: int) -> None:
                 "WARMUP": 0.2,
             },
             code=f"{n:016x}",
-            curve=tuple((i / 63, 5 - i / 20) for i in range(64)),
+            curve=records.curve((i / 63, 5 - i / 20) for i in range(64)),
             versions=ledger.versions(),
             decided=f"2026-01-01T00:00:00.{n:06d}+00:00",
         )
@@ -118,7 +119,7 @@ def one_experiment(campaign: ark.Campaign) -> dict[str, float]:
     marks.append(time.perf_counter())
     ark.score(run)
     marks.append(time.perf_counter())
-    steps = [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(marks)]
     trainer = run.state["setup_seconds"] or 0.0
     trainer += run.state["training_seconds"] or 0.0
     names = ("propose", "apply", "train", "score")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import autoresearch_kit as ark
 import pytest
-from autoresearch_kit import errors
 
+import autoresearch_kit as ark
+from autoresearch_kit import errors
 from tests.conftest import PRINTED, git
 
 
@@ -58,7 +58,7 @@ def test_a_campaign_starts_where_it_is_told_to(host, contract) -> None:
 
 
 def test_the_original_needs_no_contract(make_host: Callable[..., Path]) -> None:
-    files = {name: "pass\n" for name in ("train.py", "prepare.py", "program.md")}
+    files = dict.fromkeys(("train.py", "prepare.py", "program.md"), "pass\n")
     campaign = ark.open_campaign(make_host(files), tag="mar5")
     assert campaign.task.edit == ("train.py",)
     assert campaign.task.metric == "val_bpb"
@@ -100,7 +100,7 @@ def test_a_host_without_a_contract_is_told_what_to_type(host) -> None:
 
 def test_no_git_identity_says_what_to_type(host, contract, monkeypatch, tmp_path) -> None:
     (tmp_path / "gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
-    with pytest.raises(errors.GitError, match="git config --global user.name"):
+    with pytest.raises(errors.GitError, match=r"git config --global user\.name"):
         ark.open_campaign(host, tag="a", **contract)
 
 

@@ -182,6 +182,8 @@ def test_ratios_are_rounded_by_at_most_half_a_step(ratio: float):
     assert round_ratio(rounded) == pytest.approx(rounded)
 
 
-@pytest.mark.parametrize(("ratio", "rounded"), [(0.96, 1.0), (1.05, 1.0), (1.09, 1.083), (0.9, 0.887)])
+@pytest.mark.parametrize(
+    ("ratio", "rounded"), [(0.96, 1.0), (1.05, 1.0), (1.09, 1.083), (0.9, 0.887)]
+)
 def test_small_differences_are_none(ratio: float, rounded: float):
     assert round_ratio(ratio) == pytest.approx(rounded, abs=0.001)

@@ -21,7 +21,7 @@ with device.hold(name, what=what, expected_seconds=100, priority=priority,
                  on_wait=lambda line: print("waits", line, flush=True)):
     print("has it", flush=True)
     if seconds == "0":
-        sys.stdin.read()
+        sys.stdin.readline()
 print("gave it back", flush=True)
 """
 
@@ -49,12 +49,13 @@ def says(process: subprocess.Popen[str]) -> str:
 def end(*processes: subprocess.Popen[str]) -> None:
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def give_back(process: subprocess.Popen[str]) -> None:
     assert process.stdin
-    process.stdin.close()
+    process.stdin.write("\n")
+    process.stdin.flush()
     assert says(process) == "gave it back"
 
 

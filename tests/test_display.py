@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoresearch_kit import records
 from autoresearch_kit.campaign import open_campaign
-from autoresearch_kit.display import Page, diff, review, show, visible
+from autoresearch_kit.display import Page, diff, review, show
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.proposal import draft
+from autoresearch_kit.render import visible
 from tests.conftest import PRINTED
 from tests.decided import decide
 from tests.recorded import TRAIN, record, write
 
-CURVE = tuple((i / 20, 6 - 0.15 * i) for i in range(21))
+CURVE = records.curve((i / 20, 6 - 0.15 * i) for i in range(21))
 
 
 class Tags(html.parser.HTMLParser):

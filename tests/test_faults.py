@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import autoresearch_kit as ark
 import pytest
-from autoresearch_kit import errors
 
+import autoresearch_kit as ark
+from autoresearch_kit import errors
 from tests.conftest import PRINTED
 from tests.test_kills import CHECK, TRAIN
 

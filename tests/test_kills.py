@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import autoresearch_kit as ark
 import psutil
 import pytest
 
+import autoresearch_kit as ark
 from tests.conftest import git
 
 TRAIN = """\

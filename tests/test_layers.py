@@ -34,7 +34,7 @@ ROWS = (
     {"campaign", "decide", "experiment", "lab", "ledger", "proposal", "runs"},
     {"proposers"},
     {"steps"},
-    {"histories", "history"},
+    {"histories"},
     {"display", "plots"},
     {"cli", "__main__"},
     {"__init__"},
@@ -124,7 +124,7 @@ def test_the_supervisor_loads_the_standard_library_and_psutil_alone():
 def test_public_names_are_never_hidden_by_a_submodule():
     """Importing ``autoresearch_kit.x`` binds ``x`` in the package, over a function of the name."""
     functions = set(autoresearch_kit.__all__) - {"errors", "plots", "__version__"}
-    assert not functions & (MODULES.keys() - {"history"})
+    assert not functions & MODULES.keys()
     code = f"""
 import autoresearch_kit as ark
 ark.show, ark.plots, ark.score, ark.propose

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import autoresearch_kit as ark
 import pytest
 
+import autoresearch_kit as ark
 from tests.conftest import git
 
 TRAIN = '''\

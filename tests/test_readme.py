@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import autoresearch_kit as ark
-
 from tests.conftest import git
 
 ROOT = Path(__file__).parents[1]

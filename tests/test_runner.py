@@ -71,9 +71,15 @@ class Lab:
         return git.head(self.host)
 
     def run(
-        self, script: str, *, clock: str = "cpu", spec: dict[str, Any] | None = None, **fields: Any
+        self,
+        script: str,
+        *,
+        clock: str = "cpu",
+        baseline: str = "",
+        spec: dict[str, Any] | None = None,
+        **fields: Any,
     ) -> Run:
-        """Return a run of `script`, not started yet."""
+        """Return a run of `script`, not started yet; without `baseline` it is its own."""
         base = {
             "name": "fake",
             "edit": ["train.py"],
@@ -86,7 +92,8 @@ class Lab:
             "clock": clock,
         }
         made = task.make(base | fields)
-        commit = self.commit({"train.py": (PROTOCOL if clock else "") + script})
+        texts = [(PROTOCOL if clock else "") + text for text in (baseline or script, script)]
+        first, commit = (self.commit({"train.py": text}) for text in texts)
         number = len(list(self.runs.glob("*"))) if self.runs.exists() else 0
         folder = self.runs / f"{number:04d}"
         folder.mkdir(parents=True)
@@ -94,7 +101,7 @@ class Lab:
             "tag": "nov23",
             "experiment": number,
             "commit": commit,
-            "baseline_commit": commit,
+            "baseline_commit": first,
             "repo": str(git.common_dir(self.host)),
             "host": str(self.host),
             "seed": 7,
@@ -118,7 +125,7 @@ class Lab:
         return state | {"run": run}
 
 
-@pytest.fixture()
+@pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
@@ -257,6 +264,76 @@ def test_work_in_helper_processes_counts(lab: Lab):
     state = lab.ended("import subprocess\n" + script)
     assert state["phase"] == "done", state["reason"]
     assert state["tokens"] <= 2 * 64
+
+
+WORK = """
+ask(start=True, parameters=1000)
+step = progress = 0
+while progress < 1:
+    for _ in range(LOOPS):
+        pass
+    step += 1
+    progress = ask(tokens=100, loss=5 / step)
+save()
+"""
+LIGHT, HEAVY = (WORK.replace("LOOPS", str(loops)) for loops in (400_000, 800_000))
+LATER = WORK.replace("LOOPS", "400_000 if progress < 0.4 else 2_000_000")
+
+
+def test_the_baseline_measures_what_the_budget_buys(lab: Lab):
+    state = lab.ended(LIGHT, clock="relative", budget_seconds=3, spec={"kind": "baseline"})
+    assert state["phase"] == "done", state["reason"]
+    assert state["ratio"] == 1.0
+    assert state["tokens"] == state["baseline_tokens"]
+    assert not (state["run"].dir / "calibration").exists()
+    again = lab.ended(
+        LIGHT,
+        clock="relative",
+        budget_seconds=3,
+        spec={"kind": "baseline", "baseline_tokens": state["tokens"]},
+    )
+    assert again["tokens"] == state["tokens"]
+    assert [p for p, _ in again["curve"]] == [p for p, _ in state["curve"]]
+
+
+def test_a_candidate_pays_for_its_cost_relative_to_the_baseline(lab: Lab):
+    """Slow, because costs are compared by training both for a while."""
+    state = lab.ended(
+        HEAVY,
+        baseline=LIGHT,
+        clock="relative",
+        budget_seconds=4,
+        spec={"baseline_tokens": 20_000},
+    )
+    assert state["phase"] == "done", state["reason"]
+    assert 1.6 < state["ratio"] < 2.5
+    assert state["tokens"] == pytest.approx(20_000 / state["ratio"], abs=101)
+    assert len(state["calibration"]["turns"]) >= 8
+    until(lambda: not of(state["run"]))
+
+
+def test_a_candidate_that_is_cheap_only_while_measured_is_a_timeout(lab: Lab):
+    state = lab.ended(
+        LATER,
+        baseline=LIGHT,
+        clock="relative",
+        budget_seconds=4,
+        spec={"baseline_tokens": 20_000},
+    )
+    assert state["phase"] == "crash"
+    assert state["reason"].startswith("timeout: it used ")
+    until(lambda: not of(state["run"]))
+
+
+def test_a_baseline_that_no_longer_runs_is_not_the_candidates_fault(lab: Lab):
+    state = lab.ended(
+        LIGHT,
+        baseline="raise RuntimeError('no such file')",
+        clock="relative",
+        spec={"baseline_tokens": 20_000},
+    )
+    assert state["phase"] == "lost"
+    assert "RuntimeError: no such file" in state["reason"]
 
 
 def test_endless_output_stays_small(lab: Lab):

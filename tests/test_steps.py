@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import autoresearch_kit as ark
 import pytest
-from autoresearch_kit import errors, records
 
+import autoresearch_kit as ark
+from autoresearch_kit import errors, records
 from tests.conftest import PRINTED, git
 
 BETTER = PRINTED.replace("STEPS = 40", "STEPS = 80")
@@ -227,7 +227,7 @@ def test_a_keep_leaves_a_dirty_checkout_of_the_branch_alone(campaign) -> None:
     assert follow.parent == 1
 
 
-def _one_experiment(path: Path, tag: str, steps: int, done: "multiprocessing.Queue[str]") -> None:
+def _one_experiment(path: Path, tag: str, steps: int, done: multiprocessing.Queue[str]) -> None:
     campaign = ark.open_campaign(path, tag=tag)
     edit = PRINTED.replace("STEPS = 40", f"STEPS = {steps}")
     try:

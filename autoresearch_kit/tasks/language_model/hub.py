@@ -21,7 +21,9 @@ def fetch(repo: str, file: str, revision: str, folder: Path) -> str:
     DataError
         No connection, no such file, or bytes that differ from the published hash.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
 
     target = folder / file
     verified = folder / f"{file}.verified"
@@ -30,10 +32,23 @@ def fetch(repo: str, file: str, revision: str, folder: Path) -> str:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     try:
         url = hf_hub_url(repo, file, repo_type="dataset", revision=revision, endpoint=endpoint)
-        etag = (get_hf_file_metadata(url, endpoint=endpoint).etag or "").strip('"')
-        hf_hub_download(
-            repo, file, repo_type="dataset", revision=revision, local_dir=folder, endpoint=endpoint
-        )
+        published = get_hf_file_metadata(url, endpoint=endpoint)
+        etag = (published.etag or "").strip('"')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{file}.{etag[:12]}.partial"
+        # hf_hub_download deletes what has arrived when it gives up, so this is one level below.
+        with partial.open("ab") as arriving:
+            have = arriving.tell()
+            if have != published.size:
+                http_get(
+                    url,
+                    arriving,
+                    resume_size=have,
+                    headers=build_hf_headers(),
+                    expected_size=published.size,
+                    displayed_filename=file,
+                )
+        partial.replace(target)
     except Exception as error:  # the hub client lets through httpx's, requests' and its own errors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
