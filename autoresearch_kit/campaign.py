@@ -150,7 +150,7 @@ class Campaign:
 
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message."""
-        return git.subject(self.path, commit)
+        return git.commit_info(self.path, commit).subject
 
     def _experiment(self, record: Record) -> Experiment:
         return Experiment(
@@ -163,7 +163,8 @@ class Campaign:
         )
 
     def _proposal_id(self, commit: str) -> str:
-        match = re.search(r"^Proposal: (\S+)$", git.message(self.path, commit), re.MULTILINE)
+        message = git.commit_info(self.path, commit).message
+        match = re.search(r"^Proposal: (\S+)$", message, re.MULTILINE)
         if match:
             return match[1]
         # A person's own commit has no trailer: the proposal remembers it instead.
@@ -249,7 +250,7 @@ def open_campaign(
     if content is None:
         raise CampaignError(f"the baseline {at[:7]} of campaign {tag} has no {task.FILE}")
     fixed = task.parse(content)
-    settings = _settings(git.message(path, at))
+    settings = _settings(git.commit_info(path, at).message)
     _check_same(tag, fixed, given, settings, decide)
     return Campaign(path, tag, fixed, at, settings, note, by)
 

@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,14 @@ class RefUpdate(NamedTuple):
     ref: str
     new: str | None
     old: str | None = None
+
+
+class CommitInfo(NamedTuple):
+    """Author as ``Name <email>``, first line, and the whole message of a commit."""
+
+    author: str
+    subject: str
+    message: str
 
 
 class RefsMoved(GitError):
@@ -75,9 +83,6 @@ def call(
 def text(repo: Path, *args: str, accept: Sequence[int] = (0,)) -> str:
     """Run git and return its output as stripped text."""
     return call(repo, *args, accept=accept).decode(errors="replace").strip()
-
-
-# Repositories
 
 
 def root(path: Path) -> Path:
@@ -151,9 +156,6 @@ def check_tag(repo: Path, tag: str) -> None:
             f"git refuses {tag!r} as a tag: expected letters, digits, '-', '_' or '.', "
             "without spaces or slashes, such as tag='nov23'."
         ) from error
-
-
-# Reading
 
 
 def resolve(repo: Path, name: str) -> str | None:
@@ -234,19 +236,10 @@ def is_ancestor(repo: Path, old: str, new: str) -> bool:
     return True
 
 
-def subject(repo: Path, commit: str) -> str:
-    """Return the first line of a commit's message."""
-    return text(repo, "log", "-1", "--format=%s", commit)
-
-
-def message(repo: Path, commit: str) -> str:
-    """Return a commit's whole message."""
-    return text(repo, "log", "-1", "--format=%B", commit)
-
-
-def author(repo: Path, commit: str) -> str:
-    """Return ``Name <email>`` of a commit's author."""
-    return text(repo, "log", "-1", "--format=%an <%ae>", commit)
+def commit_info(repo: Path, commit: str) -> CommitInfo:
+    """Return who wrote a commit and what its message says."""
+    out = text(repo, "log", "-1", "--format=%an <%ae>%x00%s%x00%B", commit)
+    return CommitInfo(*out.split("\0", 2))
 
 
 def refs(repo: Path, *patterns: str) -> dict[str, str]:
@@ -283,14 +276,6 @@ def annotated_tags(repo: Path, *patterns: str) -> list[Annotated]:
     return [Annotated(*row[:4]) for row in rows if len(row) >= 4 and row[2]]
 
 
-# Writing objects
-
-
-def write_blob(repo: Path, content: bytes) -> str:
-    """Store `content` and return its object name."""
-    return call(repo, "hash-object", "-w", "--stdin", input=content).decode().strip()
-
-
 def write_tree(repo: Path, files: Mapping[str, bytes]) -> str:
     """Store a flat folder of `files` and return its tree object."""
     with tempfile.TemporaryDirectory() as folder:
@@ -319,23 +304,18 @@ def commit_files(repo: Path, parent: str, files: Mapping[str, str], message: str
     with _temporary_index() as env:
         call(repo, "read-tree", parent, env=env)
         for path, content in files.items():
-            blob = write_blob(repo, content.encode("utf-8", errors="surrogateescape"))
+            data = content.encode("utf-8", errors="surrogateescape")
+            blob = call(repo, "hash-object", "-w", "--stdin", input=data).decode().strip()
             listed = text(repo, "ls-tree", parent, "--", path)
             mode = listed.split(" ", 1)[0] if listed else "100644"
             call(repo, "update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", env=env)
         tree = call(repo, "write-tree", env=env).decode().strip()
-    return commit_tree(repo, tree, [parent], message)
-
-
-def commit_tree(repo: Path, tree: str, parents: Iterable[str], message: str) -> str:
-    """Commit a tree and return the commit; no ref moves."""
-    args = [word for parent in parents for word in ("-p", parent)]
+    words = ("commit-tree", "--no-gpg-sign", tree, "-p", parent)
     try:
-        made = call(repo, "commit-tree", "--no-gpg-sign", tree, *args, input=message.encode())
+        return call(repo, *words, input=message.encode()).decode().strip()
     except GitError:
         identity(repo)  # says what to type when that was the cause
         raise
-    return made.decode().strip()
 
 
 def commit_all(repo: Path, message: str) -> str:
@@ -366,9 +346,6 @@ def merge_file(base: str, ours: str, theirs: str) -> tuple[str, bool]:
         merged = call(Path(folder), *args, accept=range(128))
     result = merged.decode("utf-8", errors="surrogateescape")
     return result, any(line.startswith("<<<<<<< best") for line in result.splitlines())
-
-
-# Moving refs
 
 
 def update_refs(repo: Path, updates: Sequence[RefUpdate]) -> None:
@@ -421,9 +398,6 @@ def uncommitted(repo: Path, paths: Sequence[str]) -> dict[str, bytes]:
         if file.is_file() and (content := file.read_bytes()) != read_bytes(repo, "HEAD", path):
             edited[path] = content
     return edited
-
-
-# Exports
 
 
 def export(repo: Path, commit: str, folder: Path) -> None:

@@ -209,6 +209,8 @@ def _result(run_dir: Path, job: str) -> dict[str, Any] | None:
     """Return what a job came to, or None while it is at work."""
     if job == "train":
         now = _state(run_dir)
+        if "attempt" not in now and now["phase"] not in FINAL:
+            return now | {"phase": "lost", "reason": "it was never started"}
         return now if now["phase"] in FINAL else None
     alive = is_alive(run_dir, job)
     found: dict[str, Any] | None = read_json(run_dir / "score.json")

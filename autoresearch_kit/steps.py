@@ -213,7 +213,9 @@ def _record(
             hypothesis=made.hypothesis if made else "baseline",
             parent=experiment.parent,
             parent_commit=experiment.parent_commit,
-            author=made.author if made else git.author(campaign.path, experiment.commit),
+            author=made.author
+            if made
+            else git.commit_info(campaign.path, experiment.commit).author,
             approver=str(made.decision.get("by", "")) if made else "",
             edited_by_human=made.edited_by_human if made else False,
             metric=task.metric,
@@ -294,13 +296,13 @@ def _commit_on_branch(campaign: Campaign) -> Proposal | None:
     direct = git.resolve(campaign.path, f"{at}^") == best.commit
     only_mutable = set(git.changed_files(campaign.path, best.commit, at)) <= set(campaign.task.edit)
     with contextlib.suppress(NoChange):
-        who = git.author(campaign.path, at)
+        theirs = git.commit_info(campaign.path, at)
         return proposals.draft(
             campaign,
             files=campaign.mutable(at),
-            hypothesis=git.subject(campaign.path, at),
-            author=who,
-            approved_by=who,
+            hypothesis=theirs.subject,
+            author=theirs.author,
+            approved_by=theirs.author,
             commit=at if direct and only_mutable else "",
         )
     return None

@@ -124,8 +124,7 @@ def test_train_py_fits_in_5000_tokens_and_its_hints_parse() -> None:
     constants = source.constants(text)
     assert sum(bool(constant.hint) for constant in constants.values()) >= 10
     for constant in constants.values():
-        if constant.hint:
-            assert source.parse_hint(constant.hint, constant.value)
+        assert constant.hint == "off" or source.parse_hint(constant.hint, constant.value)
 
 
 def test_profiles_set_constants_that_exist_and_are_tasks() -> None:
@@ -224,6 +223,12 @@ def test_the_clock_is_told_every_step_and_the_weights_load(
     assert [m["tokens"] for m in run.messages[1:]] == [512] * 6
     assert 6.0 < run.messages[1]["loss"] < 6.5, "untrained: about ln 512"
     assert {p.name for p in run.weights.parent.iterdir()} == {"weights.safetensors"}
+
+
+@pytest.mark.parametrize("batch", [128, 1024])
+def test_batch_is_the_tokens_of_a_step(lab: Path, batch: int) -> None:
+    change(lab, BATCH=batch)
+    assert [m["tokens"] for m in train(lab, steps=2).messages[1:]] == [batch] * 2
 
 
 def test_same_seed_and_steps_give_the_same_weights_to_the_bit(lab: Path) -> None:

@@ -106,7 +106,7 @@ class Lab:
             "host": str(self.host),
             "seed": 7,
             "replicate": 0,
-            "device": f"test-{os.getpid()}",
+            "device": "cpu",
             "task": made.as_dict(),
             "baseline_tokens": None,
             "ratio": None,
@@ -126,7 +126,9 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    (tmp_path / "runtime").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
     return Lab(tmp_path)
 
 
@@ -437,6 +439,12 @@ def test_a_killed_supervisor_leaves_a_lost_run_and_no_process(lab: Lab):
     until(lambda: run.status == "training")
     assert run.state["attempt"] == 2
     run.stop()
+
+
+def test_waiting_for_a_run_that_nobody_started_does_not_hang(lab: Lab):
+    run = lab.run(SLOW, clock="")
+    assert run.status == "queued"
+    assert runner.wait(run.dir, "train", progress=False)["phase"] == "lost"
 
 
 def test_stop_ends_everything(lab: Lab):

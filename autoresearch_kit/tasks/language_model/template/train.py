@@ -20,20 +20,20 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 
 # Model
 DEPTH = 4  # layers; search: 2 to 8
-WIDTH = 128  # channels, a multiple of HEAD; search: 64 | 96 | 128 | 192 | 256
+WIDTH = 128  # channels, a multiple of HEAD; search: 64 | 128 | 192 | 256
 HEAD = 32  # channels of an attention head; search: 16 | 32 | 64
 HIDDEN = 4  # channels inside the MLP, in multiples of WIDTH; search: 2 to 6
-WINDOWS = "SSSL"  # S looks back T/2 tokens, L all; repeated over layers, the last is L
+WINDOWS = "SSSL"  # by layer: S looks back T/2, L all, the last is L; search: L | SL | SSSL
 SOFTCAP = 15.0  # logits stay within plus and minus this; search: 8 to 30 log
 
 # Optimiser
-BATCH = 2048  # tokens a step; search: 512 | 1024 | 2048 | 4096
-MICRO_ROWS = 8  # rows on the device at once; lower it when memory runs out
+BATCH = 1024  # tokens a step; search: 512 | 1024 | 2048 | 4096
+MICRO_ROWS = 4  # rows at once, at most; lower it when memory runs out; search: off
 EMBED_LR = 0.6  # AdamW, token and value embeddings; search: 0.05 to 2.0 log
-HEAD_LR = 0.004  # AdamW, unembedding; search: 0.001 to 0.05 log
+HEAD_LR = 0.02  # AdamW, unembedding; search: 0.001 to 0.05 log
 MATRIX_LR = 0.04  # Muon, all other matrices; search: 0.01 to 0.15 log
 SCALAR_LR = 0.5  # AdamW, x0 scales; residual scales get a hundredth; search: 0.05 to 2.0 log
-BETAS = (0.8, 0.95)  # AdamW
+BETAS = (0.8, 0.95)  # AdamW; search: off
 MOMENTUM = 0.95  # Muon, reached from 0.85; search: 0.9 to 0.98
 WEIGHT_DECAY = 0.2  # Muon, falls to 0; search: 0.0 to 0.5
 WARMUP = 0.01  # share of the budget in which learning rates rise; search: 0.0 to 0.1
@@ -144,13 +144,14 @@ def build_model(vocab_size: int, sequence_len: int) -> nn.Module:
     return GPT(vocab_size, sequence_len)
 
 
-POLAR = (  # quintic steps towards the nearest orthogonal matrix (Polar Express, arXiv 2505.16932)
+# Quintic steps towards the nearest orthogonal matrix (Polar Express, arXiv 2505.16932).
+POLAR = (
     (8.156554524902461, -22.48329292557795, 15.878769915207462),
     (4.042929935166739, -2.808917465908714, 0.5000178451051316),
     (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
     (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
     (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
-)
+)  # search: off
 
 
 def orthogonal(g: Tensor) -> Tensor:
@@ -232,9 +233,10 @@ def main() -> None:
     V, T = sizes()
     model = build_model(V, T).to(device)
     forward = torch.compile(model, dynamic=False) if device.type == "cuda" else model
-    parts = max(1, BATCH // (MICRO_ROWS * T))
+    rows = max(1, min(MICRO_ROWS, BATCH // T))
+    parts = max(1, BATCH // (rows * T))
     steppers = optimizers(model)
-    batches = loader(MICRO_ROWS, device)
+    batches = loader(rows, device)
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(forward(x).flatten(0, 1), y.flatten()) / parts
@@ -260,7 +262,7 @@ def main() -> None:
         loss = torch.stack(losses).sum().item()
         if not loss < 100:
             raise SystemExit(f"loss is {loss} at step {step}: training has diverged")
-        progress = clock.tick(parts * MICRO_ROWS * T, loss)
+        progress = clock.tick(parts * rows * T, loss)
         if step % 100 == 0 or progress >= 1:
             print(f"{progress:6.1%}  step {step}  loss {loss:.4f}", flush=True)
         step += 1

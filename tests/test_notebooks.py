@@ -1,0 +1,55 @@
+"""The notebooks run from top to bottom without a person, one experiment each time.
+
+Slow: real training and scoring processes, in the profile `tiny`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import autoresearch_kit as ark
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+MAX_CELLS, MAX_LINES = 12, 8
+
+
+def run(name: str, folder: Path) -> str:
+    """Execute a notebook of the kit with the sizes of `tiny`; return all that it printed."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace('profile="smoke"', 'profile="tiny"')
+    client = NotebookClient(
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": folder}}
+    )
+    client.execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", ())]
+    return "\n".join(out.get("data", {}).get("text/plain", "") for out in outputs)
+
+
+@pytest.mark.timeout(600)
+def test_stepping_through_and_analysing_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    shown = run("01_step_through.ipynb", folder)
+    assert "<Score 0000 keep: val_bpb" in shown
+    assert "<Score 0001 " in shown
+    run("01_step_through.ipynb", folder)
+    assert len(ark.history(tmp_path / "labs" / "first")) == 3
+    shown = run("03_analysis.ipynb", folder)
+    assert "<Campaign first" in shown
+    assert "TPE" in shown
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_stay_short_and_without_outputs(path: Path) -> None:
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert len(cells) <= MAX_CELLS
+    for cell in cells:
+        assert len(cell.source.splitlines()) <= MAX_LINES
+        assert "def " not in cell.source
+        assert not cell.outputs
+        assert cell.execution_count is None
