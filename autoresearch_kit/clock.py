@@ -32,10 +32,14 @@ EXCESS_ALONE = 2.0  # likewise against the rate of another day: a busy machine a
 STRIKES = 3
 
 
-def round_ratio(ratio: float) -> float:
-    """Return a cost ratio in geometric steps of 4 %, and 1 for all within 5 % of it."""
+def round_ratio(ratio: float, error: float = 0.0) -> float:
+    """Return a cost ratio in geometric steps of 4 %, and 1 for all within 5 % of it.
+
+    `error` is the standard error of its logarithm. One more of it counts as equal too: most patches
+    don't change the cost, so on a busy machine a small difference is more likely none.
+    """
     log = math.log(ratio)
-    return 1.0 if abs(log) <= SAME_COST else math.exp(RATIO_STEP * round(log / RATIO_STEP))
+    return 1.0 if abs(log) <= SAME_COST + error else math.exp(RATIO_STEP * round(log / RATIO_STEP))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -252,7 +256,7 @@ class Clock:
         error = math.sqrt(sum((log - middle) ** 2 for log in logs) / (len(logs) - 1) / len(logs))
         if over or error <= PAIRS_ERROR:
             self.measured_ratio = math.exp(trimmed_mean(logs))
-            self.ratio = round_ratio(self.measured_ratio)
+            self.ratio = round_ratio(self.measured_ratio, error)
             self._begin_training(mean([b for _, b in self._turns[1:]]))
 
     def _begin_training(self, cost: float) -> None:

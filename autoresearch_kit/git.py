@@ -364,7 +364,7 @@ def update_refs(repo: Path, updates: Sequence[RefUpdate]) -> None:
             lines.append(f"update {ref} {new}" + (f" {old}" if old else ""))
     script = "\n".join([*lines, "prepare", "commit", ""])
     try:
-        call(repo, "update-ref", "--create-reflog", "--stdin", input=script.encode())
+        call(repo, "update-ref", "--stdin", input=script.encode())
     except GitError as error:
         if "cannot lock ref" in str(error):
             raise RefsMoved(str(error)) from error
@@ -382,11 +382,10 @@ def checked_out(repo: Path, branch: str) -> Path | None:
 
 def fast_forward(worktree: Path, commit: str) -> bool:
     """Move a checked-out branch and its clean files forward to `commit`; False changes nothing."""
-    if text(worktree, "status", "--porcelain", "--untracked-files=no"):
-        return False
-    with contextlib.suppress(GitError):
-        call(worktree, "merge", "--ff-only", "--quiet", commit)
-        return True
+    with contextlib.suppress(GitError):  # such as a worktree whose folder was removed
+        if not text(worktree, "status", "--porcelain", "--untracked-files=no"):
+            call(worktree, "merge", "--ff-only", "--quiet", commit)
+            return True
     return False
 
 

@@ -87,13 +87,35 @@ def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping
     )
 
 
-def watch(run: Run) -> None:
+def watch(run: Run, experiment: Experiment) -> None:
     """Show a run's progress: without waiting in a notebook front end, else until it ends."""
+    if run.status not in runner.FINAL:
+        print(_announcement(experiment))
     if progress.in_front_end():
         threading.Thread(target=runner.wait, args=(run.dir, "train"), daemon=True).start()
         return
     while runner.wait(run.dir, "train")["phase"] == "lost":
-        start(experiment_of(run), run.replicate)
+        start(experiment, run.replicate)
+
+
+def _announcement(experiment: Experiment) -> str:
+    task = experiment.campaign.task
+    kinds = {"wall": "wall time", "cpu": "CPU time", "relative": "the baseline's CPU time"}
+    words = f"Experiment {experiment.n:04d} trains for "
+    if task.clock:
+        words += f"{task.budget_seconds:g} s of {kinds[task.clock]}"
+    else:
+        words += f"as long as it likes, at most {task.timeout_seconds:g} s"
+    seconds = expected_seconds(experiment.campaign)
+    return words + (f"; with set-up about {seconds:.0f} s on this machine." if seconds else ".")
+
+
+def expected_seconds(campaign: Campaign) -> float | None:
+    """Return how long the best experiment's run took here; None while nothing has run."""
+    best = campaign.best_record
+    if best is None or best.training_seconds is None:
+        return None
+    return (best.setup_seconds or 0.0) + best.training_seconds
 
 
 def latest_replicate(experiment: Experiment) -> int:
@@ -204,6 +226,7 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
         "seed_injected": _reads_seed(experiment),
         "device": device.pick(),
         "priority": "manual",
+        "expected_seconds": expected_seconds(campaign),
         "task": campaign.task.as_dict(),
         "command": campaign.task.command(campaign.path),
         "baseline_tokens": tokens,

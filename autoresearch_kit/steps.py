@@ -133,7 +133,7 @@ def train_5min(experiment: Experiment) -> Run:
     `score` waits for it; elsewhere this call waits. A run that the machine lost is repeated.
     """
     run = runs.start(experiment, runs.latest_replicate(experiment), again=True)
-    runs.watch(run)
+    runs.watch(run, experiment)
     return run
 
 

@@ -187,3 +187,9 @@ def test_ratios_are_rounded_by_at_most_half_a_step(ratio: float):
 )
 def test_small_differences_are_none(ratio: float, rounded: float):
     assert round_ratio(ratio) == pytest.approx(rounded, abs=0.001)
+
+
+def test_a_noisy_measurement_has_to_differ_more():
+    assert round_ratio(1.07) > 1.05
+    assert round_ratio(1.07, error=0.02) == 1.0
+    assert round_ratio(1.12, error=0.02) > 1.05

@@ -202,6 +202,14 @@ def test_a_parquet_column_is_a_corpus(cache: Path, tmp_path: Path) -> None:
         packing.prepare(f"{path}:n", sequence_len=32, vocab_size=300)
 
 
+def test_a_relative_path_means_the_same_text_from_elsewhere(
+    texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(texts)
+    spec = corpora.anywhere(["*.txt", "classics", "~/mine.parquet:body"])
+    assert spec == [f"{texts}/*.txt", "classics", "~/mine.parquet:body"]
+
+
 def test_changed_texts_are_other_data(cache: Path, texts: Path) -> None:
     first = packing.prepare(str(texts), sequence_len=32, vocab_size=300)
     (texts / "0.txt").write_text(prose(99, 500), encoding="utf-8")

@@ -19,6 +19,7 @@ from typing import Any
 from autoresearch_kit import device, source, task
 from autoresearch_kit.errors import DataError, TaskError
 from autoresearch_kit.files import write_text
+from autoresearch_kit.tasks.language_model import corpora
 
 
 def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | None) -> str:
@@ -42,7 +43,7 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
     constants = sizes.pop("train")
     if accelerator:  # a GPU's time can't be counted in CPU seconds
         sizes["clock"] = "wall"
-    corpus = data or sizes.pop("corpus")
+    corpus = corpora.anywhere(data or sizes.pop("corpus"))
     fixed = {f: sizes[f] for f in sizes if f.endswith("_seconds") or f == "clock"}
     options = {f: sizes[f] for f in ("score_tokens", "vocab_size", "sequence_len")}
     template = task.parse((folder / task.FILE).read_text())
@@ -66,7 +67,7 @@ def make_data(folder: Path) -> str:
     DataError
         The data can't be had, or ``data`` is a folder of somebody's own.
     """
-    from autoresearch_kit.tasks.language_model import corpora, packing
+    from autoresearch_kit.tasks.language_model import packing
 
     options = task.parse((folder / task.FILE).read_text()).options
     prepared = packing.prepare(

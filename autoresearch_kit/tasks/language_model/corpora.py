@@ -24,6 +24,7 @@ from pathlib import Path
 from autoresearch_kit.errors import DataError
 from autoresearch_kit.tasks.language_model import hub
 
+NAMES = ("classics", "torch-source", "tinystories", "climbmix")
 SECTION = 6_000  # characters; longer texts become several documents of about this length
 SHARDS = 8  # training files of a large corpus that are fetched unless more are asked for
 PACKAGES = {
@@ -98,6 +99,13 @@ def sections(text: str, limit: int = SECTION) -> Iterator[str]:
         start += cut
     if text[start:].strip():
         yield text[start:]
+
+
+def anywhere(spec: str | list[str]) -> str | list[str]:
+    """Return `spec` so that it means the same text from another working directory."""
+    if isinstance(spec, list):
+        return [str(anywhere(one)) for one in spec]
+    return spec if spec in NAMES or spec.startswith("~") else str(Path(spec).absolute())
 
 
 def corpus(spec: str | list[str], cache: Path, *, shards: int = SHARDS) -> Corpus:
@@ -306,9 +314,9 @@ def _own(specs: list[str]) -> Corpus:
         found = _matches(pattern + ".parquet" if parquet else spec)
         if not found:
             raise DataError(
-                f"no text at {spec!r}: it is no corpus (classics, torch-source, tinystories, "
-                "climbmix) and no file matches it. Type data= one of those, a pattern such as "
-                '"~/texts/*.txt", a folder, or "file.parquet:column"'
+                f"no text at {spec!r}: it is no corpus ({', '.join(NAMES)}) and no file matches "
+                'it. Type data= one of those, a pattern such as "~/texts/*.txt", a folder, or '
+                '"file.parquet:column"'
             )
         for path in found:
             files[path] = column or ("text" if path.suffix == ".parquet" else "")

@@ -23,7 +23,7 @@ def fetch(repo: str, file: str, revision: str, folder: Path) -> str:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     target = folder / file
     verified = folder / f"{file}.verified"
