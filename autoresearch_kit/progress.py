@@ -13,11 +13,13 @@ class Bar:
     """A tqdm bar over a run's budget, with phase, loss, tokens a second and time left."""
 
     def __init__(self) -> None:
+        self._state: Mapping[str, Any] = {}
         self._said: tuple[str, int, str] | None = None
-        self._bar: Any = tqdm(total=100, bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}")
+        self._bar: Any = tqdm(total=100, bar_format="{desc} |{bar}| {percentage:3.0f}%{postfix}")
 
     def show(self, state: Mapping[str, Any]) -> None:
         """Draw what a ``status.json`` says."""
+        self._state = state
         share = round(100 * float(state.get("progress") or 0.0))
         now = (str(state.get("phase", "")), share, describe(state))
         if now != self._said:
@@ -26,8 +28,8 @@ class Bar:
 
     def close(self, phase: str) -> None:
         """Leave the bar as it is, with its last word."""
-        _, share, line = self._said or ("", 0, "")
-        self._draw(phase, 100 if phase in ("done", "scored") else share, line)
+        share = 100 if phase in ("done", "scored") else (self._said or ("", 0))[1]
+        self._draw(phase, share, describe({**self._state, "phase": phase}))
         self._bar.close()
 
     def _draw(self, phase: str, share: int, line: str) -> None:
@@ -60,7 +62,7 @@ def in_front_end() -> bool:
     """
     if "IPython" not in sys.modules:
         return False
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
     request = kernel.get_parent("shell") if kernel is not None else {}

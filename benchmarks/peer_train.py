@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("clone", type=Path, help="a clone of karpathy/autoresearch")
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--steps", type=int, default=4, help="steps a turn")
-    parser.add_argument("--dtype", default="float32", help="theirs: float32 (as ours) or bfloat16")
+    parser.add_argument("--dtype", default="bfloat16", help="theirs: bfloat16 (its own) or float32")
     parser.add_argument("--role", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

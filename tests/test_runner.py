@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -198,12 +199,6 @@ def test_a_traceback_becomes_one_clean_line(lab: Lab):
     assert state["exit_code"] == 1
 
 
-def test_a_run_without_weights_crashes(lab: Lab):
-    state = lab.ended(HONEST.replace("save()", ""))
-    assert state["phase"] == "crash"
-    assert "no weights" in state["reason"]
-
-
 def test_a_run_that_ends_before_its_budget_crashes(lab: Lab):
     state = lab.ended("ask(start=True, parameters=1)\nask(tokens=1, loss=1.0)\nsave()")
     assert state["phase"] == "crash"
@@ -285,7 +280,7 @@ def test_the_baseline_measures_what_the_budget_buys(lab: Lab):
     assert state["phase"] == "done", state["reason"]
     assert state["ratio"] == 1.0
     assert state["tokens"] == state["baseline_tokens"]
-    assert not (state["run"].dir / "calibration").exists()
+    assert [path.name for path in lab.runs.iterdir()] == ["0000"]
     again = lab.ended(
         LIGHT,
         clock="relative",
@@ -599,4 +594,4 @@ def test_waiting_draws_a_bar(lab: Lab, capsys: pytest.CaptureFixture[str]):
     runner.wait(run.dir, "train")
     shown = capsys.readouterr().err
     assert "tokens/s" in shown
-    assert "done 100%" in shown
+    assert re.search(r"done \|█+\| 100%", shown)

@@ -1,7 +1,8 @@
 """What an experiment may count on: the data, the clock and the way out. Fixed; not for editing.
 
 `python prepare.py` makes this lab's data, as task.toml says; a second call finds it made.
-train.py takes from here ``DATA_DIR``, ``SEED``, `sizes`, `loader`, `Clock` and `save`.
+train.py takes from here ``SEED``, ``CPU_BF16`` (this processor multiplies bfloat16 matrices
+natively), `sizes`, `loader`, `Clock` and `save`.
 The validation and test splits are read by the kit's scorer alone: training gets neither.
 """
 
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 DATA_DIR = Path(os.environ.get("DATA_DIR", HERE / "data" / "train"))
 RUN_DIR = Path(os.environ.get("RUN_DIR", HERE))
 SEED = int(os.environ.get("SEED", "0"))
+CPU_BF16 = Path("/proc/cpuinfo").exists() and "avx512_bf16" in Path("/proc/cpuinfo").read_text()
 
 # glibc gives freed megabytes back to the system and faults them in again every step: a tenth of
 # a CPU step. Keep them (mallopt: M_MMAP_THRESHOLD -3, M_TRIM_THRESHOLD -1); others have no mallopt.

@@ -14,7 +14,7 @@ import gc
 
 import torch
 import torch.nn.functional as F
-from prepare import SEED, Clock, loader, save, sizes
+from prepare import CPU_BF16, SEED, Clock, loader, save, sizes
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
@@ -129,7 +129,7 @@ class GPT(nn.Module):
         rope = self.cos[:T], self.sin[:T]
         near = window_mask(T, T // 2, tokens.device, flex=fast)
         windows = (WINDOWS * DEPTH)[: DEPTH - 1] + "L"
-        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=fast):
+        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=fast or CPU_BF16):
             x = x0 = norm(self.embed(tokens).to(torch.bfloat16 if fast else torch.float32))
             for i, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
                 x = self.residual[i] * x + self.x0[i] * x0
