@@ -107,7 +107,9 @@ def _announcement(experiment: Experiment) -> str:
     else:
         words += f"as long as it likes, at most {task.timeout_seconds:g} s"
     seconds = expected_seconds(experiment.campaign)
-    return words + (f"; with set-up about {seconds:.0f} s on this machine." if seconds else ".")
+    return words + (
+        f"; with set-up about {seconds:.0f} s on this machine." if seconds and seconds > 1 else "."
+    )
 
 
 def expected_seconds(campaign: Campaign) -> float | None:

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from autoresearch_kit import records
 from tests.browser.lab import Lab, Notebook
 from tests.recorded import record, write
 
@@ -39,7 +40,7 @@ def test_every_part_of_a_card_stands_out(
     lab: Lab, open_notebook: Callable[[str], Notebook], theme: str
 ):
     name = theme.replace(" ", "")
-    curve = tuple((i / 20, 6 - 0.1 * i) for i in range(21))
+    curve = records.curve((i / 20, 6 - 0.1 * i) for i in range(21))
     decided = [
         record(0, "keep", 2.3),
         record(1, "keep", 2.1, delta=-0.2, reason="strictly better", curve=curve),
