@@ -175,9 +175,9 @@ def _dumps(body: Mapping[str, Any]) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON doesn't have, by null; round to 9 digits."""
+    """Replace NaN and infinities, which JSON doesn't have, by null; numbers are kept exactly."""
     if isinstance(value, float):
-        return float(f"{value:.9g}") if isfinite(value) else None
+        return value if isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -68,20 +68,19 @@ def test_the_cpu_profile_reaches_its_level_in_five_minutes() -> None:
 def test_a_busy_machine_does_not_move_the_number() -> None:
     campaign = ark.open_campaign(lab("smoke"), tag="neighbours")
     ark.baseline(campaign)
-    idle = experiment(campaign, "HIDDEN = 4", "HIDDEN = 6", "wider, idle machine")
+    idle = experiment(campaign, "DEPTH = 4", "DEPTH = 5", "deeper, idle machine")
     with neighbours():
         # The same model: only a name that nothing reads tells this code from the one before.
-        busy = experiment(
-            campaign, "HIDDEN = 6" if idle.status == "keep" else "HIDDEN = 4",
-            "HIDDEN = 6\nNOTHING = 1", "wider, a spinning neighbour on every core",
-        )  # fmt: skip
-        same = experiment(campaign, "FINAL_LR", "NEITHER = 1\nFINAL_LR", "no change, busy machine")
+        found = "DEPTH = 5" if idle.status == "keep" else "DEPTH = 4"
+        busy = experiment(campaign, found, "NOTHING = 1\nDEPTH = 5", "deeper, busy machine")
+        same = experiment(campaign, "BETAS = ", "NEITHER = 1\nBETAS = ", "as before, busy machine")
     for n in (0, 1, 2, 3):
         print(campaign.records()[n].replicates, campaign.records()[n].value)
     assert idle.value is not None
     assert busy.value is not None
     assert abs(busy.value - idle.value) < 0.01
-    assert same.value is not None
+    assert same.delta is not None
+    assert abs(same.delta) < 0.01
 
 
 def test_a_smoke_experiment_takes_less_than_a_minute() -> None:

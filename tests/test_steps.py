@@ -294,3 +294,10 @@ def test_steps_work_from_a_plain_script(host, contract, tmp_path) -> None:
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "<Score 0001 keep: val_loss" in done.stdout
+
+
+def test_the_same_number_again_is_no_improvement(campaign) -> None:
+    third = PRINTED.replace('{loss:.6f}")', '{2e-3 / 3}")')
+    assert run_all(campaign, third).value == 2e-3 / 3
+    again = run_all(campaign, campaign.best.files["fit.py"].replace("2e-3 / 3", "4e-3 / 6"))
+    assert again.status == "discard"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
@@ -120,7 +120,7 @@ def save(model: nn.Module) -> Path:
     """Write the weights to ``RUN_DIR/weights.safetensors`` in one step, and return its path."""
     path = RUN_DIR / "weights.safetensors"
     partial = RUN_DIR / ".weights.partial"
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, partial)
+    save_model(model, str(partial))  # also when parameters are tied
     partial.replace(path)
     return path
 

@@ -21,7 +21,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 # Model
 DEPTH = 4  # layers; search: 2 to 8
 WIDTH = 128  # channels, a multiple of HEAD; search: 64 | 128 | 192 | 256
-HEAD = 32  # channels of an attention head; search: 16 | 32 | 64
+HEAD = 64  # channels of an attention head; search: 16 | 32 | 64
 HIDDEN = 4  # channels inside the MLP, in multiples of WIDTH; search: 2 to 6
 WINDOWS = "SSSL"  # by layer: S looks back T/2, L all, the last is L; search: L | SL | SSSL
 SOFTCAP = 15.0  # logits stay within plus and minus this; search: 8 to 30 log
@@ -156,7 +156,7 @@ POLAR = (
 
 def orthogonal(g: Tensor) -> Tensor:
     """Replace the singular values of matrices (N, R, C) by about 1."""
-    x = g.bfloat16() if g.is_cuda else g
+    x = g.bfloat16() if g.is_cuda or CPU_BF16 else g
     x = x.mT if g.size(-2) > g.size(-1) else x
     x = x / (1.02 * x.norm(dim=(-2, -1), keepdim=True) + 1e-6)
     for a, b, c in POLAR:
