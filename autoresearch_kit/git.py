@@ -24,8 +24,7 @@ _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_E
 
 _CLOCK_TICK_NS = 50_000_000
 
-ABSENT = "0" * 40
-"""As an expected old value: the ref must not exist yet."""
+ABSENT = "0" * 40  # as an expected old value: the ref must not exist yet
 
 
 class RefUpdate(NamedTuple):
@@ -203,6 +202,12 @@ def read_file(repo: Path, commit: str, path: str) -> str | None:
 def list_files(repo: Path, commit: str) -> list[str]:
     """Return all paths in `commit`."""
     return call(repo, "ls-tree", "-r", "-z", "--name-only", commit).decode().split("\0")[:-1]
+
+
+def contains(repo: Path, commit: str, pattern: str) -> bool:
+    """Tell whether a line of any Python file in `commit` matches an extended regular expression."""
+    out = call(repo, "grep", "-lE", "-e", pattern, commit, "--", "*.py", accept=(0, 1))
+    return bool(out)
 
 
 def diff(repo: Path, old: str, new: str, paths: Sequence[str] = ()) -> str:

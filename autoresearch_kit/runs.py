@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import secrets
 import shutil
 import signal
@@ -80,11 +81,19 @@ def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping
         runner.launch(run.dir, "score")
         result = runner.wait(run.dir, "score")
         if not result.get("lost"):
-            return state, result
+            return state, _checked(result)
     raise RunLost(
         f"scoring experiment {run.experiment:04d} was killed {MAX_LOST} times; is the machine "
         "out of memory? Then type ark.score(run) again."
     )
+
+
+def _checked(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = result.get("value")
+    number = isinstance(value, int | float) and math.isfinite(value)
+    if number or "crash" in result or "error" in result:
+        return result
+    return {"error": f"it gave {value!r} as value; expected a finite number, or a crash"}
 
 
 def watch(run: Run, experiment: Experiment) -> None:
@@ -106,10 +115,8 @@ def _announcement(experiment: Experiment) -> str:
         words += f"{task.budget_seconds:g} s of {kinds[task.clock]}"
     else:
         words += f"as long as it likes, at most {task.timeout_seconds:g} s"
-    seconds = expected_seconds(experiment.campaign)
-    return words + (
-        f"; with set-up about {seconds:.0f} s on this machine." if seconds and seconds > 1 else "."
-    )
+    seconds = expected_seconds(experiment.campaign) or 0.0
+    return words + (f"; with set-up about {seconds:.0f} s here." if seconds > 1 else ".")
 
 
 def expected_seconds(campaign: Campaign) -> float | None:
@@ -195,12 +202,12 @@ def calibrated(campaign: Campaign, state: Mapping[str, Any]) -> dict[str, Any]:
 def prune(campaign: Campaign) -> None:
     """Remove weights and code copies of all runs but the best, its parent and the last five."""
     best = campaign.best_record
-    folders = sorted(p.parent for p in (campaign.state / "runs").glob("*/out"))
+    folders = sorted(p.parent for p in (campaign.state / "runs").glob("[0-9]*/out"))
     keep = {best.n, best.parent} if best else set()
     for folder in folders[:-KEPT_WEIGHTS]:
         decided = files.read_json(folder / "status.json") or {}
-        if int(folder.name[:4]) not in keep and decided.get("ended"):
-            for name in ("out", "code", "baseline"):
+        if int(folder.name.split("-")[0]) not in keep and decided.get("ended"):
+            for name in ("out", "code"):
                 shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -225,7 +232,8 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
         "host": str(campaign.path),
         "seed": _seed(replicate),
         "replicate": replicate,
-        "seed_injected": _reads_seed(experiment),
+        # A host's own script need not read it, and then another seed changes nothing.
+        "seed_injected": git.contains(campaign.path, experiment.commit, "[\"']SEED[\"']"),
         "device": device.pick(),
         "priority": "manual",
         "expected_seconds": expected_seconds(campaign),
@@ -235,12 +243,6 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
         # The cost of an experiment is measured once: its repeats train for the same tokens.
         "ratio": first.state.get("ratio") if replicate else None,
     }
-
-
-def _reads_seed(experiment: Experiment) -> bool:
-    """Tell whether the mutable files read SEED; a host's own script may not."""
-    words = ('"SEED"', "'SEED'")
-    return any(word in text for text in experiment.files.values() for word in words)
 
 
 def _put_aside(run: Run) -> None:

@@ -124,3 +124,19 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path, contra
         ark.baseline(campaign)
     assert campaign.records() == []
     assert ark.open_campaign(host, tag="a").best.files["fit.py"] == PRINTED
+
+
+@pytest.mark.parametrize("value", ["null", "NaN", '"0.1"'])
+def test_a_scorer_without_a_number_is_an_error(make_host: Callable[..., Path], value: str) -> None:
+    host = make_host({"fit.py": TRAIN, "check.py": f"print('{{\"value\": {value}}}')\n"})
+    campaign = ark.open_campaign(
+        host,
+        tag="a",
+        edit="fit.py",
+        train=[sys.executable, "fit.py"],
+        score=["python", "check.py"],
+        metric="loss",
+    )
+    with pytest.raises(errors.ScorerError, match="expected a finite number"):
+        ark.baseline(campaign)
+    assert campaign.records() == []
