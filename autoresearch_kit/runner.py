@@ -16,11 +16,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from autoresearch_kit.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from autoresearch_kit.progress import Bar
 
 FINAL = ("done", "crash", "stopped", "lost")
 POLL_SECONDS = 0.03
@@ -130,13 +133,17 @@ def launch(run_dir: Path, job: str) -> None:
             )
 
 
-def wait(run_dir: Path, job: str, *, progress: bool = True) -> dict[str, Any]:
+def wait(
+    run_dir: Path, job: str, *, progress: bool = True, bar: Bar | None = None
+) -> dict[str, Any]:
     """Wait until a job has ended and return its result.
 
     Parameters
     ----------
     progress
         Show a bar.
+    bar
+        The bar to draw on; a new one unless given, once there is something to wait for.
 
     Returns
     -------
@@ -149,17 +156,13 @@ def wait(run_dir: Path, job: str, *, progress: bool = True) -> dict[str, Any]:
     KeyboardInterrupt
         When interrupted. The run goes on: only the waiting ends.
     """
-    bar: Any = None
     began = time.monotonic()
     try:
         while (result := _result(run_dir, job)) is None:
             now = _look(run_dir, job, time.monotonic() - began)
             # Notebooks pay for every redraw, and what ends at once needs no bar.
             if progress and time.monotonic() - began > 0.3:
-                if bar is None:
-                    from autoresearch_kit.progress import Bar
-
-                    bar = Bar()
+                bar = bar or _new_bar()
                 bar.show(now)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
@@ -170,6 +173,12 @@ def wait(run_dir: Path, job: str, *, progress: bool = True) -> dict[str, Any]:
     if bar is not None:
         bar.close(str(result.get("phase") or "scored"))
     return result
+
+
+def _new_bar() -> Bar:
+    from autoresearch_kit.progress import Bar  # tqdm is slow to import, and the supervisor has none
+
+    return Bar()
 
 
 def stop(run_dir: Path, job: str) -> None:

@@ -100,9 +100,13 @@ def watch(run: Run, experiment: Experiment) -> None:
     """Show a run's progress: without waiting in a notebook front end, else until it ends."""
     if run.status not in runner.FINAL:
         print(_announcement(experiment))
-    if progress.in_front_end():
-        threading.Thread(target=runner.wait, args=(run.dir, "train"), daemon=True).start()
-        return
+        if progress.in_front_end():
+            # Made here, so that it belongs to this cell whichever cell runs when it moves.
+            shown = {"bar": progress.Bar()}
+            threading.Thread(
+                target=runner.wait, args=(run.dir, "train"), kwargs=shown, daemon=True
+            ).start()
+            return
     while runner.wait(run.dir, "train")["phase"] == "lost":
         start(experiment, run.replicate)
 
