@@ -27,7 +27,7 @@ lab: text  ## set up everything and open JupyterLab on the first notebook
 	$(BIN)/jupyter lab $(as_root) $(NOTEBOOK)
 
 demo: text  ## the first notebook without a browser, then its history as a table
-	$(BIN)/jupyter execute --timeout=-1 $(NOTEBOOK)
+	@$(BIN)/python notebooks/run.py $(NOTEBOOK)
 	@$(BIN)/python -c 'import autoresearch_kit as ark; \
 	    df = ark.history("$(LAB)"); \
 	    print(df[["campaign", "experiment", "status", "metric", "delta", "hypothesis"]].to_string(index=False))'

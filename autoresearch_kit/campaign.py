@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -175,12 +177,12 @@ class Campaign:
         counts = {s: sum(r.status == s for r in known) for s in records.STATUSES}
         best = self.best_record
         rows: dict[str, object] = {
-            "campaign": f"{self.tag} on {self.path.name} ({self.note})",
+            "campaign": f"{self.tag} in {self.path.name} ({self.note})",
             "task": f"{self.task.name}, edit {', '.join(self.task.edit)}",
             "experiments": ", ".join(f"{n} {s}" for s, n in counts.items() if n) or "none yet",
         }
         if best is not None and best.value is not None:
-            rows["best"] = f"{best.n:04d} {best.metric} {best.value:.4f} {best.unit}"
+            rows["best"] = f"{best.n:04d} {best.metric} {best.value:.4f} {best.unit}".strip()
         return rows
 
     def __repr__(self) -> str:
@@ -290,6 +292,7 @@ def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[
                 f"edit names {edited!r}, which is not in commit {first[:7]} of {path}. "
                 "Commit the file first, or name another one."
             )
+    _check_command(path, first, fixed)
     decide = decide or "greedy"
     rules.rule(decide)
     settings = {
@@ -309,14 +312,30 @@ def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[
         updates.append(git.RefUpdate(branch, commit, at_branch or git.ABSENT))
     try:
         git.update_refs(path, updates)
-    except git.RefsMoved:
+    except git.RefsMoved as error:
         time.sleep(0.1)  # another kernel started the same campaign: take what it made
         if (theirs := _baseline_commit(path, tag)) is None:
-            raise
+            raise CampaignError(
+                f"git can't make the branch autoresearch/{tag}: {error}. A branch in the way can "
+                "be renamed: git branch -m autoresearch another-name"
+            ) from error
         return theirs
     if worktree is not None and at_branch == first:
         git.fast_forward(worktree, commit)
     return commit
+
+
+def _check_command(path: Path, commit: str, fixed: Task) -> None:
+    """Catch a misspelt program or script now rather than after the first run."""
+    command = fixed.command(path)
+    if command and shutil.which(command[0], path=os.environ.get("PATH")) is None:
+        raise TaskError(f"train={' '.join(fixed.train)!r}: there is no program {command[0]!r}")
+    scripts = [word for word in command[1:2] if word.endswith(".py") and not word.startswith("/")]
+    if scripts and git.read_bytes(path, commit, scripts[0]) is None:
+        raise TaskError(
+            f"train={' '.join(fixed.train)!r}: {scripts[0]} is not in commit {commit[:7]} "
+            f"of {path}; correct the name, or commit the file."
+        )
 
 
 def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:

@@ -270,7 +270,7 @@ class Child:
                 raise ProtocolError("it sent a message before the last one was answered")
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict):
                 raise ProtocolError(f"it sent {line[:80]!r}; expected one JSON object a line")

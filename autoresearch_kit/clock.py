@@ -39,7 +39,11 @@ def round_ratio(ratio: float, error: float = 0.0) -> float:
     don't change the cost, so on a busy machine a small difference is more likely none.
     """
     log = math.log(ratio)
-    return 1.0 if abs(log) <= SAME_COST + error else math.exp(RATIO_STEP * round(log / RATIO_STEP))
+    if abs(log) <= SAME_COST + error:
+        return 1.0
+    # One step from 1 lies within what counts as equal, so that the next one up is taken.
+    steps = max(2, round(abs(log) / RATIO_STEP))
+    return math.exp(math.copysign(RATIO_STEP * steps, log))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -258,6 +262,14 @@ class Clock:
             self.measured_ratio = math.exp(trimmed_mean(logs))
             self.ratio = round_ratio(self.measured_ratio, error)
             self._begin_training(mean([b for _, b in self._turns[1:]]))
+            # That the first turn isn't measured must not make it a place to train unseen.
+            usual = math.exp(trimmed_mean([math.log(max(c, 1e-12)) for c, _ in self._turns[1:]]))
+            hidden = (self._turns[0][0] - usual) * account.step_tokens
+            if hidden > max(1.0, 0.05 * self.budget_seconds):
+                self.failure = (
+                    f"timeout: its first step used {hidden:.1f} CPU seconds more than the others; "
+                    "whatever compiles or warms up belongs before clock.start()"
+                )
 
     def _begin_training(self, cost: float) -> None:
         self._phase, self.turn = "train", CANDIDATE

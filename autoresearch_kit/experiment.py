@@ -124,7 +124,7 @@ class Score:
         }
         if self.note:
             rows["note"] = self.note
-        return render.card(rows)
+        return render.card({name: value for name, value in rows.items() if value != ""})
 
 
 def score_of(record: Record, *, best: float | None, note: str = "") -> Score:

@@ -7,6 +7,8 @@ import errno
 import fcntl
 import json
 import os
+import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,11 +48,31 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """Return the JSON document at `path`, or None when there is no such file."""
+    """Return the JSON document at `path`; None when there is none, or a power cut emptied it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
+
+
+def read_untrusted(path: Path, most: int) -> bytes:
+    """Return at most `most` bytes of a regular file that untrusted code may have made.
+
+    Links aren't followed, and a pipe can't make the reader wait: both are an `OSError`.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return file.read(most)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that untrusted code may have filled; never raises.
+
+    `shutil.rmtree` gives up on folders nested thousands deep, ``rm`` doesn't.
+    """
+    subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def pins(campaign: Campaign) -> dict[int, str]:
     """Return the commits of undecided experiments by number."""
     found = git.refs(campaign.path, f"refs/autoresearch/{campaign.tag}/")
-    return {int(ref.rsplit("/", 1)[1]): commit for ref, commit in found.items()}
+    numbers = {ref.rsplit("/", 1)[1]: commit for ref, commit in found.items()}
+    return {int(name): commit for name, commit in numbers.items() if name.isdigit()}
 
 
 def pin(campaign: Campaign, commit: str) -> int:

@@ -22,6 +22,7 @@ from autoresearch_kit.errors import CampaignError, Duplicate, NoChange, Proposal
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
 
+MAX_HYPOTHESIS = 2_000
 MAX_BYTES = 200_000
 """Largest mutable file that a proposal may write."""
 
@@ -155,7 +156,8 @@ class Proposal:
             "hypothesis": self.hypothesis,
             "author": self.author,
         }
-        return render.card(rows) + render.diff(self.diff)
+        # Once decided, the patch has been seen; ark.diff shows it again.
+        return render.card(rows) + (render.diff(self.diff) if self.status == "open" else "")
 
 
 def draft(
@@ -218,7 +220,7 @@ def draft(
         id=f"{time.time_ns():019d}-{secrets.token_hex(4)}",
         parent=best.n,
         parent_commit=best.commit,
-        hypothesis=hypothesis.strip() or "no hypothesis",
+        hypothesis=records.clean(hypothesis, MAX_HYPOTHESIS) or "no hypothesis",
         files=changed,
         author=author,
         expected=expected,

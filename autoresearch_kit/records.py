@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
@@ -17,6 +18,8 @@ from typing import Any
 
 from autoresearch_kit import git
 from autoresearch_kit.errors import AutoresearchError
+
+_log = logging.getLogger(__name__)
 
 STATUSES = ("keep", "discard", "crash", "refused", "quarantine")
 
@@ -144,7 +147,11 @@ def _read(repo: Path, pattern: str) -> list[Record]:
         if not _REF.fullmatch(tag.ref):
             continue  # somebody's own tag in our corner
         if tag.oid not in _parsed:
-            _parsed[tag.oid] = parse(tag.message, tag.commit)
+            try:
+                _parsed[tag.oid] = parse(tag.message, tag.commit)
+            except AutoresearchError as error:
+                _log.warning("%s is left out: %s", tag.ref, error)
+                continue
         found.append(_parsed[tag.oid])
     return sorted(found, key=lambda record: (record.campaign, record.n))
 
@@ -187,7 +194,7 @@ def _finite(value: Any) -> Any:
 
 def clean(words: str, most: int = 500) -> str:
     """Return `words` on one line without control characters, at most `most` characters long."""
-    line = " ".join(_CONTROL.sub("", words).split())
+    line = " ".join(_CONTROL.sub("", words.encode("utf-8", "replace").decode()).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

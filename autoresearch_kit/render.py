@@ -6,8 +6,8 @@ import html
 import re
 from collections.abc import Mapping
 
-_ADDED = "color:var(--jp-success-color0,#1a7f37)"
-_REMOVED = "color:var(--jp-error-color0,#cf222e)"
+_ADDED = "background:rgba(46,160,67,.2)"  # tints: legible in light and dark alike
+_REMOVED = "background:rgba(248,81,73,.2)"
 _MUTED = "color:var(--jp-ui-font-color2,#6e7781)"
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
@@ -50,4 +50,4 @@ def diff(text: str) -> str:
             new -= line[:1] in "+ "
         escaped = html.escape(line)
         lines.append(f"<span style='{style}'>{escaped}</span>" if style else escaped)
-    return "<pre>" + "\n".join(lines) + "</pre>"
+    return "<pre style='white-space:pre;overflow-x:auto'>" + "\n".join(lines) + "</pre>"

@@ -90,6 +90,16 @@ class Run:
         return f"<code>{html.escape(repr(self))}</code>"
 
 
+class WaitInterrupted(KeyboardInterrupt):
+    """Somebody interrupted the waiting; shown in one line, without a traceback, in notebooks."""
+
+    def __str__(self) -> str:
+        return "only the waiting was interrupted, the run goes on; the same cell waits again"
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"Interrupted: {self}."]
+
+
 def launch(run_dir: Path, job: str) -> None:
     """Start the supervisor of a job and return at once.
 
@@ -168,8 +178,7 @@ def wait(
     except KeyboardInterrupt:
         if bar is not None:
             bar.close("not watched")
-        print("Only the waiting was interrupted, the run goes on; the same cell waits again.")
-        raise
+        raise WaitInterrupted from None
     if bar is not None:
         bar.close(str(result.get("phase") or "scored"))
     return result

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 import secrets
-import shutil
 import signal
 import threading
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ MAX_LOST = 5
 """How often one run may be lost, by a killed process or a full disk, before it counts."""
 
 KEPT_WEIGHTS = 5
+BUSY = 1.0  # load average before a run of ours has begun
 LOG_TAIL = 20_000
 
 
@@ -99,7 +100,7 @@ def _checked(result: Mapping[str, Any]) -> Mapping[str, Any]:
 def watch(run: Run, experiment: Experiment) -> None:
     """Show a run's progress: without waiting in a notebook front end, else until it ends."""
     if run.status not in runner.FINAL:
-        print(_announcement(experiment))
+        announce(run, experiment)
         if progress.in_front_end():
             # Made here, so that it belongs to this cell whichever cell runs when it moves.
             shown = {"bar": progress.Bar()}
@@ -111,7 +112,10 @@ def watch(run: Run, experiment: Experiment) -> None:
         start(experiment, run.replicate)
 
 
-def _announcement(experiment: Experiment) -> str:
+def announce(run: Run, experiment: Experiment) -> None:
+    """Say what a run's budget is, how long that is here, and whether the machine is busy."""
+    if run.status in runner.FINAL:
+        return
     task = experiment.campaign.task
     kinds = {"wall": "wall time", "cpu": "CPU time", "relative": "the baseline's CPU time"}
     words = f"Experiment {experiment.n:04d} trains for "
@@ -120,7 +124,12 @@ def _announcement(experiment: Experiment) -> str:
     else:
         words += f"as long as it likes, at most {task.timeout_seconds:g} s"
     seconds = expected_seconds(experiment.campaign) or 0.0
-    return words + (f"; with set-up about {seconds:.0f} s here." if seconds > 1 else ".")
+    print(words + (f"; with set-up about {seconds:.0f} s here." if seconds > 1 else "."))
+    if task.clock == "relative" and not experiment.n and os.getloadavg()[0] > BUSY:
+        print(
+            f"The machine is busy (load {os.getloadavg()[0]:.1f}). What the budget buys is "
+            "measured now, once for the campaign: on an idle machine it buys more."
+        )
 
 
 def expected_seconds(campaign: Campaign) -> float | None:
@@ -212,7 +221,7 @@ def prune(campaign: Campaign) -> None:
         decided = files.read_json(folder / "status.json") or {}
         if int(folder.name.split("-")[0]) not in keep and decided.get("ended"):
             for name in ("out", "code"):
-                shutil.rmtree(folder / name, ignore_errors=True)
+                files.remove_tree(folder / name)
 
 
 def _seed(replicate: int) -> int:

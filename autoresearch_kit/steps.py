@@ -17,7 +17,13 @@ from typing import Any
 from autoresearch_kit import decide, files, git, ledger, records, runs, source
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
-from autoresearch_kit.errors import ApprovalPending, CampaignError, NoChange, ScorerError
+from autoresearch_kit.errors import (
+    ApprovalPending,
+    CampaignError,
+    NoChange,
+    ProposalError,
+    ScorerError,
+)
 from autoresearch_kit.experiment import Experiment, Score, score_of
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer, choose, name_of
@@ -38,20 +44,24 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
     CampaignError
         When the unchanged code crashes: nothing is recorded, so that it can be repaired.
     """
+    _expect(campaign, Campaign, "campaign = ark.open_campaign(lab, tag=...)")
     experiment = campaign.experiment(0)
     if experiment.record is None:
         replicates = []
         for replicate in range(seeds):
             run = runs.start(experiment, replicate)
+            runs.announce(run, experiment)
             state, result = runs.finish(run, experiment)
             if reason := crash_reason(state, result):
                 raise CampaignError(
                     f"the baseline crashed, so there is nothing to compare with: {reason}. "
                     f"Its log is {run.dir / 'log.txt'}. Repair the code, commit, and start "
-                    "another campaign; or type ark.baseline(campaign) to try the same again."
+                    "another campaign (another tag=; metric= and train= may differ too); or type "
+                    "ark.baseline(campaign) to try the same again."
                 )
             replicates.append(runs.replicate(run, state, result))
-        verdict = decide.Verdict("keep", f"baseline, {len(replicates)} run(s)")
+        reason = f"the starting point, {len(replicates)} run{'s' * (len(replicates) > 1)}"
+        verdict = decide.Verdict("keep", reason)
         return _record(experiment, run, state, result, replicates, verdict, rule="baseline")
     return score_of(experiment.record, best=None)
 
@@ -77,6 +87,7 @@ def propose(
     ProposalError
         When the proposer can't make a proposal that changes something.
     """
+    _expect(campaign, Campaign, "campaign = ark.open_campaign(lab, tag=...)")
     best = campaign.best_record
     if best is None:
         raise CampaignError(
@@ -93,8 +104,13 @@ def propose(
             return mine
     if (theirs := _commit_on_branch(campaign)) is not None:
         return proposals.claim(theirs, key)
-    proposer = choose(campaign, by)
-    return proposals.claim(proposer(campaign, idea=idea), key)
+    made = choose(campaign, by)(campaign, idea=idea, revises=None)
+    if not isinstance(made, Proposal):
+        raise ProposalError(
+            f"the proposer {name_of(by or campaign.by)} returned {made!r}; expected a Proposal, as "
+            "autoresearch_kit.proposal.draft(campaign, files=..., hypothesis=..., author=...) makes"
+        )
+    return proposals.claim(made, key)
 
 
 def apply(proposal: Proposal) -> Experiment:
@@ -109,6 +125,7 @@ def apply(proposal: Proposal) -> Experiment:
     CampaignError
         When the proposal was refused.
     """
+    _expect(proposal, Proposal, "proposal = ark.propose(campaign)")
     campaign = proposal.campaign
     if proposal.status == "open":
         raise ApprovalPending(
@@ -132,6 +149,7 @@ def train_5min(experiment: Experiment) -> Run:
     the same call finds it again. In a notebook front end the live run is returned at once and
     `score` waits for it; elsewhere this call waits. A run that the machine lost is repeated.
     """
+    _expect(experiment, Experiment, "experiment = ark.apply(proposal)")
     run = runs.start(experiment, runs.latest_replicate(experiment), again=True)
     runs.watch(run, experiment)
     return run
@@ -149,6 +167,7 @@ def score(run: Run) -> Score:
     CampaignError
         When the run was stopped by a person.
     """
+    _expect(run, Run, "run = ark.train_5min(experiment)")
     experiment = runs.experiment_of(run)
     if experiment.n == 0:
         return baseline(experiment.campaign)
@@ -164,6 +183,11 @@ def score(run: Run) -> Score:
         if not verdict.more:
             return _record(experiment, run, state, result, replicates, verdict)
     return score_of(experiment.record, best=_compared_with(experiment.record))
+
+
+def _expect(given: object, kind: type, call: str) -> None:
+    if not isinstance(given, kind):
+        raise TypeError(f"expected a {kind.__name__}, got {given!r}; type {call} first")
 
 
 def _decide(experiment: Experiment, replicates: decide.Replicates) -> decide.Verdict:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any, NoReturn
 
 from autoresearch_kit import device, sandbox, task
 from autoresearch_kit.child import Child, Log
-from autoresearch_kit.files import read_json, write_json
+from autoresearch_kit.files import read_json, remove_tree, write_json
 from autoresearch_kit.training import Stopped, Training
 from autoresearch_kit.workplace import last_error, start_scorer
 
@@ -88,10 +87,10 @@ def _train(run: Path, spec: dict[str, Any]) -> None:
             queued = round(time.monotonic() - began, 3)
             status.set(phase="setup", started=_now(), queued_seconds=queued, queue="")
             for name in ("code", "out", "score"):
-                shutil.rmtree(run / name, ignore_errors=True)
+                remove_tree(run / name)
             train = Training(run, spec, status.set)
             final = train() if spec["task"]["train"] else {"phase": "done", "reason": ""}
-        shutil.rmtree(run / "code", ignore_errors=True)
+        remove_tree(run / "code")
     except Stopped:
         final = {"phase": "stopped", "reason": "stopped on request"}
     except Exception as error:
@@ -135,7 +134,7 @@ def _scorer_says(run: Path, spec: dict[str, Any]) -> dict[str, Any]:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             child.kill()
             for name in ("score-code", "score-baseline"):
-                shutil.rmtree(run / name, ignore_errors=True)
+                remove_tree(run / name)
     if not ended:
         return {"error": f"the scorer took more than {limit:g} s"}
     code, text = child.process.returncode, log.text()

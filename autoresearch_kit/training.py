@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -17,6 +18,7 @@ import psutil
 from autoresearch_kit import task
 from autoresearch_kit.child import Child, Log, ProtocolError
 from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock
+from autoresearch_kit.files import remove_tree
 from autoresearch_kit.workplace import (
     disk_used,
     foreign_imports,
@@ -79,7 +81,7 @@ class Training:
         # The baseline's folder has a path of the same length: strings in the environment move a
         # process's memory, which alone can change its cost by some percent.
         self.beside = run.with_name(f"{run.name[:-1]}~")
-        shutil.rmtree(self.beside, ignore_errors=True)
+        remove_tree(self.beside)
         self.clock: Clock | None = None
         if self.task.clock:
             self.clock = Clock(
@@ -154,7 +156,7 @@ class Training:
                 self.cpu = max(self.cpu, child.tree.cpu_seconds())
             child.kill()
         self.selector.close()
-        shutil.rmtree(self.beside, ignore_errors=True)
+        remove_tree(self.beside)
 
     def _loop(self) -> None:
         candidate = self.children[CANDIDATE]
@@ -203,7 +205,7 @@ class Training:
             clock.step(child.name, tokens, reading)
             if child.name == CANDIDATE:
                 loss = message.get("loss")
-                if isinstance(loss, int | float) and math.isfinite(loss):
+                if isinstance(loss, int | float) and abs(loss) < 1e30:
                     self.curve.add(clock.progress, float(loss))
                     self.loss = float(loss)
             else:
@@ -277,7 +279,7 @@ class Training:
         elif self.ended is not None:
             grace = max(15.0, 0.03 * task.budget_seconds)
             if not by_wall:
-                grace = max(2.0, 0.02 * task.budget_seconds)
+                grace = max(1.0, 0.02 * task.budget_seconds)
             late = now - self.ended if by_wall else self.cpu - self.cpu_ended
             if late > grace:
                 raise Crash(f"timeout: the weights came late, more than {grace:g} s after the end")
@@ -326,12 +328,14 @@ class Training:
         clock = self.clock
         if clock and self.started is not None:
             seconds = max(1e-6, (self.ended or now) - self.started - self.away)
+            # On a shared CPU only the process's own seconds tell one run's speed from another's.
+            own = seconds if self.task.clock == "wall" else self.cpu - self.at[CANDIDATE]
             fields |= {
                 "progress": round(clock.progress, 5),
                 "tokens": clock.candidate.tokens,
                 "loss": self.loss,
                 "training_seconds": round(seconds, 3),
-                "tokens_per_second": round(clock.candidate.tokens / seconds, 1),
+                "tokens_per_second": round(clock.candidate.tokens / max(1e-6, own), 1),
             }
         return fields
 
@@ -357,7 +361,12 @@ class Training:
         printed = self.log.printed
         if printed is None or not math.isfinite(float(printed)):
             found = f"the last one is {printed}" if printed else "no line has it"
-            raise Crash(f"exit code 0 but no result: expected '{self.task.metric}: 1.23'; {found}")
+            names = dict.fromkeys(
+                re.findall(r"^\s*([A-Za-z_]\w*)\s*[:=]\s*[-+\d.]", text, re.MULTILINE)
+            )
+            named = f"; it printed {', '.join(list(names)[-5:])}" if names else ""
+            expected = f"expected '{self.task.metric}: 1.23'"
+            raise Crash(f"exit code 0 but no result: {expected}; {found}{named}")
 
     def _figures(self) -> dict[str, Any]:
         now, clock = time.monotonic(), self.clock
@@ -383,7 +392,7 @@ class Training:
 
 
 def _count(value: Any, name: str) -> int:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
         return int(value)
     raise ProtocolError(f"{name} = {str(value)[:40]}; expected a whole number")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import git, sandbox
+from autoresearch_kit.files import read_untrusted
 from autoresearch_kit.task import Task
 
 PACKAGE = Path(__file__).parent
@@ -184,8 +185,9 @@ def missing_module_hint(line: str, host: Path) -> str:
 def foreign_imports(out: Path) -> str:
     """Return a file that the training imported instead of the experiment's, or ``""``."""
     try:
-        text = (out / "foreign-imports.json").read_text(encoding="utf-8")[:4096]
-        names = json.loads(text)
-        return str(names[0])[:REASON_CHARACTERS] if names else ""
-    except (OSError, ValueError, TypeError, LookupError):
+        names = json.loads(read_untrusted(out / "foreign-imports.json", 4096))
+    except (OSError, ValueError, RecursionError):
         return ""
+    if not isinstance(names, list) or not names or not isinstance(names[0], str):
+        return ""
+    return names[0][:REASON_CHARACTERS]

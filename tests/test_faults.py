@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors
+from autoresearch_kit import errors, files
+from autoresearch_kit.proposal import draft
 from tests.conftest import PRINTED
 from tests.test_kills import CHECK, TRAIN
 
@@ -140,3 +141,26 @@ def test_a_scorer_without_a_number_is_an_error(make_host: Callable[..., Path], v
     with pytest.raises(errors.ScorerError, match="expected a finite number"):
         ark.baseline(campaign)
     assert campaign.records() == []
+
+
+def test_what_a_run_leaves_can_neither_hang_nor_mislead_the_kit(scored: ark.Campaign) -> None:
+    """A pipe where the kit reads, a link to a secret, and folders thousands deep."""
+    secret = scored.path.parent / "secret.json"
+    secret.write_text('["sk-secret"]')
+    deep = 'os.chdir(os.environ["RUN_DIR"])\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\n'
+    leave = 'left = os.environ["RUN_DIR"] + "/foreign-imports.json"\n'
+    tricks = (f"os.mkfifo(left)\n{deep}", f"os.symlink({str(secret)!r}, left)\n")
+    for i, trick in enumerate(tricks):
+        edit = TRAIN.replace("RATE = 0.05", f"RATE = 0.0{6 + i}") + leave + trick
+        score = ark.score(ark.train_5min(ark.apply(ark.propose(scored, by=ark.Human(edit=edit)))))
+        assert score.status == "discard", score.reason
+    files.remove_tree(scored.state / "runs" / "0001-0")
+    assert not (scored.state / "runs" / "0001-0").exists()
+
+
+def test_an_odd_hypothesis_can_be_refused_and_recorded(scored: ark.Campaign) -> None:
+    odd = "a\0b\ud800 \x1b[31m\n--amend 🎉"
+    edit = TRAIN.replace("RATE = 0.05", "RATE = 0.03")
+    proposal = draft(scored, files={"fit.py": edit}, hypothesis=odd, author="me")
+    proposal.refuse("no")
+    assert scored.records()[1].hypothesis == "ab? --amend 🎉"

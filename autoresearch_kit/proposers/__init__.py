@@ -36,6 +36,8 @@ def choose(campaign: Campaign, by: Proposer | None) -> Proposer:
     if chosen is None:
         _log.info("TPE proposes: neither by= nor the campaign names a proposer")
         return TPE()
+    if isinstance(chosen, type):
+        raise ProposalError(f"by= is a class; write by=ark.{chosen.__name__}(), with parentheses")
     if not callable(chosen):
         raise ProposalError(
             f"by={chosen!r} is no proposer; expected a callable such as ark.TPE() or "

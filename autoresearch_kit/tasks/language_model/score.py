@@ -100,6 +100,8 @@ def score(code: Path, run: Path, data: Path, out: Path, task: dict[str, Any]) ->
         nats = np.concatenate(list(model.nats(rows)))
     counts = token_bytes[targets].astype(np.int64)
     row_nats = np.where(counts > 0, nats, 0.0).sum(axis=1)
+    if not np.isfinite(row_nats).all():
+        raise Crash("its logits are so far apart that the loss is infinite")
     row_bytes = counts.sum(axis=1)
     if not row_bytes.any():
         raise Trouble("the rows to score stand for no bytes at all: token_bytes.npy is wrong")
@@ -350,9 +352,12 @@ def _parameters(weights: Path) -> int:
     try:
         with weights.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size) if size < 100_000_000 else b"")
+            header = json.loads(file.read(size) if size < 1_000_000 else b"")
         header.pop("__metadata__", None)
-        return sum(math.prod(tensor["shape"]) for tensor in header.values())
+        shapes = [tensor["shape"] for tensor in header.values()]
+        if not all(isinstance(n, int) and 0 <= n < 1 << 40 for shape in shapes for n in shape):
+            raise ValueError(shapes)
+        return sum(math.prod(shape) for shape in shapes)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
         raise Crash(f"{weights.name} is no safetensors file") from None
 
