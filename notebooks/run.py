@@ -24,9 +24,9 @@ def executed(cell: Any, **_: Any) -> None:
     """Print what a cell printed and returned; pictures and progress bars are left out."""
     for output in cell.get("outputs", ()):
         data = output.get("data", {})
-        text = output.get("text") or data.get("text/plain", "")
-        if output.get("name") != "stderr" and "image/png" not in data and "View-model" not in text:
-            print(text.rstrip())
+        shown = output.get("name") != "stderr" and not any("widget" in kind for kind in data)
+        if shown and "image/png" not in data:
+            print((output.get("text") or data.get("text/plain", "")).rstrip())
 
 
 def main(path: Path) -> None:
