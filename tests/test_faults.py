@@ -20,11 +20,9 @@ from tests.test_kills import CHECK, TRAIN
 SUICIDE = TRAIN.replace("time.sleep(0.2)", "os.kill(os.getpid(), 9)")
 
 
-@pytest.fixture
-def scored(make_host: Callable[..., Path]) -> ark.Campaign:
-    """Return a campaign with a trusted scorer of its own, and a scored baseline."""
-    host = make_host({"fit.py": TRAIN, "check.py": CHECK})
-    campaign = ark.open_campaign(
+def open_scored(host: Path) -> ark.Campaign:
+    """Start a campaign whose trusted scorer is ``check.py`` of the host."""
+    return ark.open_campaign(
         host,
         tag="a",
         edit="fit.py",
@@ -32,6 +30,13 @@ def scored(make_host: Callable[..., Path]) -> ark.Campaign:
         score=["python", "check.py"],
         metric="loss",
     )
+
+
+@pytest.fixture
+def scored(make_host: Callable[..., Path]) -> ark.Campaign:
+    """Return a campaign with a trusted scorer of its own, and a scored baseline."""
+    host = make_host({"fit.py": TRAIN, "check.py": CHECK})
+    campaign = open_scored(host)
     ark.baseline(campaign)
     return campaign
 
@@ -53,14 +58,7 @@ def test_a_failing_scorer_is_an_error_and_the_run_is_kept(
     host = make_host({"fit.py": TRAIN, "check.py": failing})
     broken = tmp_path / "broken"
     monkeypatch.setenv("SWITCH", str(broken))
-    campaign = ark.open_campaign(
-        host,
-        tag="a",
-        edit="fit.py",
-        train=[sys.executable, "fit.py"],
-        score=["python", "check.py"],
-        metric="loss",
-    )
+    campaign = open_scored(host)
     ark.baseline(campaign)
     experiment = ark.apply(ark.propose(campaign).approve())
     run = ark.train_5min(experiment)
@@ -130,14 +128,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path, contra
 @pytest.mark.parametrize("value", ["null", "NaN", '"0.1"'])
 def test_a_scorer_without_a_number_is_an_error(make_host: Callable[..., Path], value: str) -> None:
     host = make_host({"fit.py": TRAIN, "check.py": f"print('{{\"value\": {value}}}')\n"})
-    campaign = ark.open_campaign(
-        host,
-        tag="a",
-        edit="fit.py",
-        train=[sys.executable, "fit.py"],
-        score=["python", "check.py"],
-        metric="loss",
-    )
+    campaign = open_scored(host)
     with pytest.raises(errors.ScorerError, match="expected a finite number"):
         ark.baseline(campaign)
     assert campaign.records() == []
