@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any
 from autoresearch_kit._version import __version__
 
 if TYPE_CHECKING:
-    from autoresearch_kit import errors, plots
+    from autoresearch_kit import errors, plots, policies
     from autoresearch_kit.campaign import Campaign, open_campaign
-    from autoresearch_kit.display import diff, review, show
+    from autoresearch_kit.dashboards import dashboard
+    from autoresearch_kit.display import diff, show
     from autoresearch_kit.experiment import Experiment, Score
     from autoresearch_kit.histories import history
     from autoresearch_kit.lab import Lab, new_lab
+    from autoresearch_kit.nights import Night, overnight
     from autoresearch_kit.proposal import Proposal
     from autoresearch_kit.proposers import TPE, Human
+    from autoresearch_kit.reviews import review
     from autoresearch_kit.runner import Run
     from autoresearch_kit.sandbox import untrusted
     from autoresearch_kit.steps import apply, baseline, propose, score, train_5min
@@ -38,18 +41,22 @@ __all__ = [
     "Experiment",
     "Human",
     "Lab",
+    "Night",
     "Proposal",
     "Run",
     "Score",
     "__version__",
     "apply",
     "baseline",
+    "dashboard",
     "diff",
     "errors",
     "history",
     "new_lab",
     "open_campaign",
+    "overnight",
     "plots",
+    "policies",
     "propose",
     "review",
     "score",
@@ -62,14 +69,17 @@ __all__ = [
 _HOME = {
     "Campaign": "campaign",
     "open_campaign": "campaign",
+    "dashboard": "dashboards",
     "diff": "display",
-    "review": "display",
+    "review": "reviews",
     "show": "display",
     "Experiment": "experiment",
     "Score": "experiment",
     "history": "histories",
     "Lab": "lab",
     "new_lab": "lab",
+    "Night": "nights",
+    "overnight": "nights",
     "Proposal": "proposal",
     "TPE": "proposers",
     "Human": "proposers",
@@ -84,7 +94,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "plots"):
+    if name in ("errors", "plots", "policies"):
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,9 +7,11 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from autoresearch_kit.errors import DiskFull
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str | bytes) -> None:
     """Replace `path` by `text` in one step: a reader sees the old text or the new, never half.
 
     Raises
@@ -29,8 +31,9 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        data = text.encode("utf-8", errors="surrogateescape") if isinstance(text, str) else text
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         Path(name).replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -45,6 +48,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` by `value` as JSON in one step."""
     write_text(path, json.dumps(value))
+
+
+def write_once(path: Path, value: Any) -> bool:
+    """Make a JSON file that must not exist yet; False when somebody else was first."""
+    draft = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.json")
+    write_json(draft, value)
+    try:
+        os.link(draft, path)  # fails when it exists: of several who decide the first one wins
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
 
 
 def read_json(path: Path) -> Any | None:
@@ -82,3 +98,36 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[int | None]:
+    """Yield a handle that holds the lock on `path`, or None when somebody else does.
+
+    A child process that inherits the handle keeps the lock for as long as it lives.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in range(10):  # Somebody who only looks holds it for some microseconds.
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield handle
+                return
+            time.sleep(0.005)
+        yield None
+    finally:
+        os.close(handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether somebody holds the lock on `path`."""
+    try:
+        with path.open("r") as file:
+            # Shared, so that two who look at the same moment don't take each other for it.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -38,6 +40,12 @@ class Bar:
         self._bar.set_postfix_str(line, refresh=True)
 
 
+def counter(total: int | None) -> Any:
+    """Return a bar that counts experiments; without a total it only counts."""
+    form = "{desc} |{bar}| {n_fmt}/{total_fmt} experiments{postfix}"
+    return tqdm(total=total, bar_format=form if total else "{desc}: {n_fmt} experiments{postfix}")
+
+
 def describe(state: Mapping[str, Any]) -> str:
     """Return one line on a run's state: queue, loss, tokens a second, time left."""
     if state.get("queue"):
@@ -60,10 +68,50 @@ def in_front_end() -> bool:
 
     Notebook front ends accept input requests; nbclient, papermill and scripts don't.
     """
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
+    kernel = _kernel()
     request = kernel.get_parent("shell") if kernel is not None else {}
     return bool(request.get("content", {}).get("allow_stdin", False))
+
+
+def in_notebook() -> bool:
+    """Tell whether this is a notebook's kernel, whether or not somebody looks at it."""
+    return _kernel() is not None
+
+
+def display(what: object) -> Any:
+    """Show something in the present cell and return a handle whose `update` replaces it."""
+    from IPython.display import display as show
+
+    return show(what, display_id=True)  # type: ignore[no-untyped-call]
+
+
+def _kernel() -> Any:
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None)
+
+
+_sink: contextvars.ContextVar[Callable[[str], None] | None] = contextvars.ContextVar(
+    "sink", default=None
+)
+
+
+def say(text: str) -> None:
+    """Pass on a piece of what a proposer is told or thinks, to whoever listens.
+
+    Nobody has to: without a listener this does nothing.
+    """
+    if (sink := _sink.get()) is not None:
+        sink(text)
+
+
+@contextlib.contextmanager
+def listening(sink: Callable[[str], None]) -> Iterator[None]:
+    """Hand `sink` all that is said in this thread meanwhile."""
+    before = _sink.set(sink)
+    try:
+        yield
+    finally:
+        _sink.reset(before)

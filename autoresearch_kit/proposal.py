@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
-import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import files, git, ledger, records, render, source
-from autoresearch_kit.errors import CampaignError, Duplicate, NoChange, ProposalError
+from autoresearch_kit import admission, files, git, ledger, patch, records, render, source
+from autoresearch_kit.errors import CampaignError, ProposalError
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
 
 MAX_HYPOTHESIS = 2_000
-MAX_BYTES = 200_000
-"""Largest mutable file that a proposal may write."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,16 +31,18 @@ class Proposal:
     ----------
     hypothesis
         What the author expects and why, in a line or a few.
-    files
-        Path → new text, for the files that change.
+    proposed
+        Path → new text as the author made it, for the files that change.
     author
         Who made it: a person as ``Name <email>``, or a proposer.
     parent, parent_commit
         The experiment that the patch applies to.
     expected
         The effect on the metric that the author expects, if it said so.
-    edited_by_human
-        Whether a person changed a hunk before approving it.
+    cost
+        What making it took: ``money``, ``tokens``, ``seconds``; what is missing is unknown.
+    by
+        The proposer itself, as long as this kernel lives: it is asked to revise.
     """
 
     campaign: Campaign = dataclasses.field(repr=False, compare=False)
@@ -52,41 +50,68 @@ class Proposal:
     parent: int
     parent_commit: str
     hypothesis: str
-    files: Mapping[str, str] = dataclasses.field(repr=False)
+    proposed: Mapping[str, str] = dataclasses.field(repr=False)
     author: str
     expected: float | None = None
-    edited_by_human: bool = False
+    cost: Mapping[str, float] = dataclasses.field(default_factory=dict, repr=False)
+    edited: bool = False
     rejected: int = 0
     commit: str = ""
     key: str = ""
+    by: Any = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Path → new text, with what a person changed before approving it."""
+        decided: Mapping[str, str] = self.decision.get("files") or self.proposed
+        return decided
+
+    @property
+    def edited_by_human(self) -> bool:
+        """Whether a person changed a hunk before approving it."""
+        return self.edited or "files" in self.decision
 
     @property
     def diff(self) -> str:
         """The patch as a unified diff against the parent."""
-        parts: list[str] = []
-        for path, new in self.files.items():
-            old = git.read_file(self.campaign.path, self.parent_commit, path) or ""
-            lines = difflib.unified_diff(
-                old.splitlines(keepends=True),
-                new.splitlines(keepends=True),
-                f"a/{path}",
-                f"b/{path}",
-            )
-            for line in lines:
-                parts.append(line)
-                if not line.endswith("\n"):
-                    parts.append("\n\\ No newline at end of file\n")
-        return "".join(parts)
+        return self._diff(self.files)
+
+    def _diff(self, changed: Mapping[str, str]) -> str:
+        before = self.campaign.mutable(self.parent_commit)
+        return "".join(patch.unified(path, before[path], new) for path, new in changed.items())
 
     @property
     def decision(self) -> Mapping[str, Any]:
         """The decision as it stands on disk; empty while there is none."""
-        return files.read_json(self.folder / "decision.json") or {}
+        return self._on_disk("decision.json")
+
+    @property
+    def successor(self) -> Mapping[str, Any]:
+        """The ``id`` of the proposal that took this one's place and `why`; empty if none did."""
+        return self._on_disk("successor.json")
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """When a night stops waiting for a person (``until``) and what it does ``then``."""
+        return self._on_disk("asked.json")
+
+    @property
+    def feedback(self) -> str:
+        """What a person asked to be changed; the proposer reads it when it revises this."""
+        return str(self._on_disk("feedback.json").get("feedback", ""))
+
+    def _on_disk(self, name: str) -> Mapping[str, Any]:
+        return files.read_json(self.folder / name) or {}
 
     @property
     def status(self) -> str:
-        """``open``, ``approved`` or ``refused``."""
-        return str(self.decision.get("status", "open"))
+        """``open``, ``approved``, ``refused``; with a successor ``revised`` or ``rebased``."""
+        return str(self.successor.get("why") or self.decision.get("status", "open"))
+
+    @property
+    def code(self) -> str:
+        """The hash of all mutable files with this patch, as records have it."""
+        return source.digest({**self.campaign.mutable(self.parent_commit), **self.files})
 
     @property
     def folder(self) -> Path:
@@ -94,15 +119,39 @@ class Proposal:
         opened = self.campaign.state / "proposals" / "open" / self.id
         return opened if opened.exists() else self.campaign.state / "proposals" / "done" / self.id
 
-    def approve(self, by: str | None = None) -> Proposal:
+    def approve(
+        self,
+        by: str | None = None,
+        *,
+        files: Mapping[str, str] | None = None,
+        guess: float | None = None,
+    ) -> Proposal:
         """Let the proposal become an experiment; return it.
 
         Parameters
         ----------
         by
             Who approves; the git user unless given.
+        files
+            Path → text as the person left it, when it differs from the proposal. The patch as it
+            was proposed stays with the experiment.
+        guess
+            The effect on the metric that the person expects, signed as the metric is.
+
+        Raises
+        ------
+        ProposalError
+            When the edited text can't be an experiment (see `draft`); nothing is decided then.
+        CampaignError
+            When somebody decided otherwise before.
         """
-        self._decide("approved", by or git.identity(self.campaign.path), "")
+        more: dict[str, Any] = {} if guess is None else {"guess": guess}
+        if files is not None:
+            changed = admission.changed(self.campaign, self.parent_commit, files)
+            if changed != dict(self.proposed):
+                check(self.campaign, self.parent_commit, changed, but=self.id)
+                more["files"] = changed
+        self._decide("approved", by or git.identity(self.campaign.path), "", more)
         return self
 
     def refuse(self, reason: str, by: str | None = None) -> Proposal:
@@ -112,34 +161,50 @@ class Proposal:
         ------
         ProposalError
             When the reason is empty: the next proposals learn from it.
+        CampaignError
+            When somebody decided otherwise before.
         """
         if not reason.strip():
             raise ProposalError(
                 "a refusal needs a reason; the proposer reads it: proposal.refuse('too complex')"
             )
-        self._decide("refused", by or git.identity(self.campaign.path), reason)
+        self._decide("refused", by or git.identity(self.campaign.path), reason, {})
         record_refusal(self)
         return self
 
-    def _decide(self, status: str, by: str, reason: str) -> None:
-        decision = {"status": status, "by": by, "reason": reason, "at": ledger.now()}
-        draft = self.folder / f".decision-{secrets.token_hex(4)}.json"
-        files.write_json(draft, decision)
-        # A hard link fails when the decision exists: the first one to decide wins.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, self.folder / "decision.json")
-        draft.unlink()
-        if self.status != status:
+    def _decide(self, status: str, by: str, reason: str, more: Mapping[str, Any]) -> None:
+        if not self.successor:
+            decision = {"status": status, "by": by, "reason": reason, "at": ledger.now(), **more}
+            if files.write_once(self.folder / "decision.json", decision):
+                return
+        stands = self.decision
+        if self.status != status or more.get("files") not in (None, stands.get("files")):
+            whom = f" by {stands['by']}" if stands and not self.successor else ""
             raise CampaignError(
-                f"this proposal was {self.status} by {self.decision['by']} already; "
-                "a decision stands. Make another proposal with ark.propose(campaign, new=True)."
+                f"this proposal was {self.status}{whom} already; a decision stands. Type "
+                "ark.propose(campaign) for what is open now, or give new=True for another one."
             )
 
     def attachments(self) -> dict[str, bytes]:
         """Return what belongs to the proposal beside its text: prompt, reply, patch."""
         folder = self.folder / "attachments"
-        found = {p.name: p.read_bytes() for p in sorted(folder.glob("*"))}
-        return {**found, "proposed.patch": self.diff.encode("utf-8", errors="surrogateescape")}
+        patch = self._diff(self.proposed).encode("utf-8", errors="surrogateescape")
+        return {"proposed.patch": patch} | {
+            path.name: path.read_bytes() for path in sorted(folder.glob("*"))
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the record of the experiment says of how it was proposed."""
+        told: dict[str, Any] = {
+            "expected": self.expected,
+            "guess": self.decision.get("guess"),
+            **self.cost,
+        }
+        told["night"] = self.key.removeprefix("night|") if self.key.startswith("night|") else None
+        known = {name: value for name, value in told.items() if value is not None}
+        if "money" in known:
+            known["cost"] = known.pop("money")
+        return {"id": self.id, "rejected": self.rejected, **known}
 
     def message(self) -> str:
         """Return the message of the commit that this proposal becomes."""
@@ -167,6 +232,7 @@ def draft(
     hypothesis: str,
     author: str,
     expected: float | None = None,
+    cost: Mapping[str, float] | None = None,
     attachments: Mapping[str, str] | None = None,
     approved_by: str | None = None,
     rejected: int = 0,
@@ -178,8 +244,11 @@ def draft(
     ----------
     files
         Path → new text. Files that stay the same are left out.
+    cost
+        ``{"money": 0.02, "tokens": 1234}``, in the currency that nights count in; what isn't
+        named is unknown. The seconds are measured by `propose`.
     attachments
-        Name → text, kept with the experiment (prompt, reply).
+        Name → text, kept with the experiment (``prompt.md``, ``reply.md``).
     approved_by
         Who approved it already: a person's own edit needs no second look.
     rejected
@@ -194,48 +263,34 @@ def draft(
     NoChange
         When the code stays the same.
     Duplicate
-        When an earlier experiment had the same code.
+        When an earlier experiment had the same code, or an open proposal has it.
     """
     best = campaign.best
-    task = campaign.task
-    if outside := sorted(set(files) - set(task.edit)):
-        raise ProposalError(
-            f"the proposal changes {outside[0]!r}; this task lets a proposal change only "
-            f"{', '.join(task.edit)} (`edit` in task.toml)."
-        )
-    changed = {path: text for path, text in files.items() if text != best.files.get(path)}
-    for path, text in changed.items():
-        if len(text.encode("utf-8", errors="surrogateescape")) > MAX_BYTES:
-            raise ProposalError(f"{path} would have over {MAX_BYTES} bytes; make it smaller")
-        source.check_syntax(path, text)
-    if all(_same(path, text, best.files.get(path, "")) for path, text in changed.items()):
-        raise NoChange(
-            f"the proposal leaves the code of {', '.join(task.edit)} as it is in experiment "
-            f"{best.n:04d} (comments and layout don't count); change something that runs."
-        )
-    _refuse_duplicate(campaign, {**best.files, **changed})
-
+    changed = admission.changed(campaign, best.commit, files)
+    check(campaign, best.commit, changed)
     proposal = Proposal(
         campaign=campaign,
-        id=f"{time.time_ns():019d}-{secrets.token_hex(4)}",
+        id=new_id(),
         parent=best.n,
         parent_commit=best.commit,
         hypothesis=records.clean(hypothesis, MAX_HYPOTHESIS) or "no hypothesis",
-        files=changed,
+        proposed=changed,
         author=author,
         expected=expected,
+        cost=dict(cost or {}),
         rejected=rejected,
         commit=commit,
     )
-    _store(proposal, attachments or {})
+    store(proposal, attachments or {})
     if approved_by:
         proposal.approve(approved_by)
     return proposal
 
 
-def claim(proposal: Proposal, key: str) -> Proposal:
-    """Mark the proposal as belonging to the caller that `key` describes."""
-    claimed = dataclasses.replace(proposal, key=key)
+def claim(proposal: Proposal, key: str, by: Any = None, seconds: float | None = None) -> Proposal:
+    """Mark the proposal as belonging to the caller that `key` describes; note who made it."""
+    cost = dict(proposal.cost) if seconds is None else {**proposal.cost, "seconds": seconds}
+    claimed = dataclasses.replace(proposal, key=key, by=by, cost=cost)
     files.write_json(claimed.folder / "proposal.json", _as_dict(claimed))
     return claimed
 
@@ -253,7 +308,7 @@ def load(campaign: Campaign, id: str) -> Proposal:
 
 
 def unfinished(campaign: Campaign) -> Iterator[Proposal]:
-    """Yield the proposals that are neither scored nor refused, oldest first."""
+    """Yield the proposals that are neither scored nor put away, oldest first."""
     folder = campaign.state / "proposals" / "open"
     for path in sorted(folder.glob("[0-9]*")):
         with contextlib.suppress(CampaignError):  # finished by another kernel meanwhile
@@ -311,38 +366,47 @@ def record_refusal(proposal: Proposal) -> None:
                 lines_added=added,
                 lines_removed=removed,
                 versions=ledger.versions(),
-                proposal={"rejected": proposal.rejected},
+                proposal=proposal.facts(),
             )
             ledger.write(campaign, record, proposal.attachments())
     finish(campaign, proposal.id)
 
 
-def _same(path: str, new: str, old: str) -> bool:
-    return source.same_code(new, old) if path.endswith(".py") else new == old
+def new_id() -> str:
+    """Return an id for a proposal; later ones sort behind earlier ones."""
+    return f"{time.time_ns():019d}-{secrets.token_hex(4)}"
 
 
-def _refuse_duplicate(campaign: Campaign, candidate: Mapping[str, str]) -> None:
-    code = source.digest(candidate)
-    for record in campaign.records():
-        if record.code == code:
-            raise Duplicate(
-                f"this code was experiment {record.n:04d} already ({record.status}, "
-                f"{record.metric} {record.value}): {records.clean(record.hypothesis, 100)}. "
-                "Change something that runs, or look at it with "
-                f"ark.show(campaign, {record.n})."
-            )
-
-
-def _as_dict(proposal: Proposal) -> dict[str, Any]:
-    names = [f.name for f in dataclasses.fields(proposal) if f.name != "campaign"]
-    return {name: getattr(proposal, name) for name in names}
-
-
-def _store(proposal: Proposal, attachments: Mapping[str, str]) -> None:
+def store(
+    proposal: Proposal,
+    attachments: Mapping[str, str | bytes],
+    decision: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a new proposal to disk in one step, decided already when a `decision` is given."""
     opened = proposal.campaign.state / "proposals" / "open"
     making = proposal.campaign.state / "proposals" / f".{proposal.id}"
     for name, content in attachments.items():
         files.write_text(making / "attachments" / name, content)
+    if decision:
+        files.write_json(making / "decision.json", decision)
     files.write_json(making / "proposal.json", _as_dict(proposal))
     opened.mkdir(parents=True, exist_ok=True)
     making.rename(opened / proposal.id)
+
+
+def check(campaign: Campaign, parent: str, changed: Mapping[str, str], but: str = "") -> None:
+    """Raise unless the changed files on the commit `parent` can be an experiment (see `draft`).
+
+    `but` is the id of a proposal that may have the same code.
+    """
+    others = {
+        other.code: f"{records.clean(other.hypothesis, 100)} ({other.status}, by {other.author})"
+        for other in unfinished(campaign)
+        if other.id != but and not other.successor
+    }
+    admission.check(campaign, parent, changed, others)
+
+
+def _as_dict(proposal: Proposal) -> dict[str, Any]:
+    names = {f.name for f in dataclasses.fields(proposal)} - {"campaign", "by"}
+    return {name: getattr(proposal, name) for name in names}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import html
 import os
 import subprocess
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from autoresearch_kit.files import read_json, write_json
+from autoresearch_kit.files import is_locked, read_json, try_lock, write_json
 
 if TYPE_CHECKING:
     from autoresearch_kit.progress import Bar
@@ -112,7 +111,7 @@ def launch(run_dir: Path, job: str) -> None:
     job
         ``"train"`` or ``"score"``.
     """
-    with _try_lock(run_dir / f"{job}.lock") as lock:
+    with try_lock(run_dir / f"{job}.lock") as lock:
         if lock is None:
             return
         if job == "train":
@@ -202,15 +201,7 @@ def stop(run_dir: Path, job: str) -> None:
 
 def is_alive(run_dir: Path, job: str) -> bool:
     """Tell whether a supervisor is at work on a job."""
-    try:
-        with (run_dir / f"{job}.lock").open("r") as file:
-            # Shared, so that two who look at the same moment don't take each other for it.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_locked(run_dir / f"{job}.lock")
 
 
 def _state(run_dir: Path) -> dict[str, Any]:
@@ -253,7 +244,7 @@ def _supervisors(run_dir: Path, job: str) -> Iterator[psutil.Process]:
 
 def _settle(run_dir: Path, end: dict[str, Any]) -> dict[str, Any]:
     """Write the end of a run whose supervisor no longer can, and end what it left behind."""
-    with _try_lock(run_dir / "train.lock") as lock:
+    with try_lock(run_dir / "train.lock") as lock:
         now: dict[str, Any] = read_json(run_dir / "status.json") or {}
         if lock is None or "attempt" not in now or now["phase"] in FINAL:
             return now or {"phase": "queued"}
@@ -269,20 +260,3 @@ def _sweep(run_dir: Path) -> None:
         with contextlib.suppress(psutil.Error):
             if process.uids().real == os.getuid() and process.environ().get("RUN_DIR") == mine:
                 process.kill()
-
-
-@contextlib.contextmanager
-def _try_lock(path: Path) -> Iterator[int | None]:
-    """Yield a handle that holds the lock, or None when somebody else does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        for _ in range(10):  # Somebody who only looks holds it for some microseconds.
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield handle
-                return
-            time.sleep(0.005)
-        yield None
-    finally:
-        os.close(handle)

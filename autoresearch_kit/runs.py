@@ -8,22 +8,23 @@ import math
 import os
 import secrets
 import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import device, files, git, progress, records, runner
+from autoresearch_kit import device, files, git, records, runner
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import CampaignError, RunLost
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.runner import Run
 
+PRIORITY = "AUTORESEARCH_PRIORITY"
+"""Environment variable of a process whose runs let others go first: a night sets it to night."""
+
 MAX_LOST = 5
 """How often one run may be lost, by a killed process or a full disk, before it counts."""
 
 KEPT_WEIGHTS = 5
-BUSY = 1.0  # load average before a run of ours has begun
 LOG_TAIL = 20_000
 
 
@@ -97,41 +98,6 @@ def _checked(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"error": f"it gave {value!r} as value; expected a finite number, or a crash"}
 
 
-def watch(run: Run, experiment: Experiment) -> None:
-    """Show a run's progress: without waiting in a notebook front end, else until it ends."""
-    if run.status not in runner.FINAL:
-        announce(run, experiment)
-        if progress.in_front_end():
-            # Made here, so that it belongs to this cell whichever cell runs when it moves.
-            shown = {"bar": progress.Bar()}
-            threading.Thread(
-                target=runner.wait, args=(run.dir, "train"), kwargs=shown, daemon=True
-            ).start()
-            return
-    while runner.wait(run.dir, "train")["phase"] == "lost":
-        start(experiment, run.replicate)
-
-
-def announce(run: Run, experiment: Experiment) -> None:
-    """Say what a run's budget is, how long that is here, and whether the machine is busy."""
-    if run.status in runner.FINAL:
-        return
-    task = experiment.campaign.task
-    kinds = {"wall": "wall time", "cpu": "CPU time", "relative": "the baseline's CPU time"}
-    words = f"Experiment {experiment.n:04d} trains for "
-    if task.clock:
-        words += f"{task.budget_seconds:g} s of {kinds[task.clock]}"
-    else:
-        words += f"as long as it likes, at most {task.timeout_seconds:g} s"
-    seconds = expected_seconds(experiment.campaign) or 0.0
-    print(words + (f"; with set-up about {seconds:.0f} s here." if seconds > 1 else "."))
-    if task.clock == "relative" and not experiment.n and os.getloadavg()[0] > BUSY:
-        print(
-            f"The machine is busy (load {os.getloadavg()[0]:.1f}). What the budget buys is "
-            "measured now, once for the campaign: on an idle machine it buys more."
-        )
-
-
 def expected_seconds(campaign: Campaign) -> float | None:
     """Return how long the best experiment's run took here; None while nothing has run."""
     best = campaign.best_record
@@ -145,6 +111,13 @@ def latest_replicate(experiment: Experiment) -> int:
     folder = experiment.campaign.state / "runs"
     names = [p.name.split("-")[1] for p in folder.glob(f"{experiment.n:04d}-*")]
     return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def newest(experiment: Experiment) -> Run:
+    """Return the newest run of an experiment, whether it was started yet or not."""
+    campaign, replicate = experiment.campaign, latest_replicate(experiment)
+    folder = campaign.state / "runs" / f"{experiment.n:04d}-{replicate}"
+    return Run(folder, experiment.n, campaign.tag, _seed(replicate), replicate)
 
 
 def experiment_of(run: Run) -> Experiment:
@@ -248,7 +221,7 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
         # A host's own script need not read it, and then another seed changes nothing.
         "seed_injected": git.contains(campaign.path, experiment.commit, "[\"']SEED[\"']"),
         "device": device.pick(),
-        "priority": "manual",
+        "priority": os.environ.get(PRIORITY, "manual"),
         "expected_seconds": expected_seconds(campaign),
         "task": campaign.task.as_dict(),
         "command": campaign.task.command(campaign.path),

@@ -11,10 +11,23 @@ Each step takes what the step before returned and may be repeated: what was done
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from autoresearch_kit import decide, files, git, ledger, records, runs, source
+from autoresearch_kit import (
+    decide,
+    files,
+    git,
+    ledger,
+    monitor,
+    records,
+    runs,
+    source,
+    succession,
+)
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import (
@@ -29,6 +42,8 @@ from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer, choose, name_of
 from autoresearch_kit.records import Record
 from autoresearch_kit.runner import Run
+
+_log = logging.getLogger(__name__)
 
 
 def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
@@ -50,7 +65,7 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
         replicates = []
         for replicate in range(seeds):
             run = runs.start(experiment, replicate)
-            runs.announce(run, experiment)
+            monitor.announce(run, experiment)
             state, result = runs.finish(run, experiment)
             if reason := crash_reason(state, result):
                 raise CampaignError(
@@ -88,48 +103,82 @@ def propose(
         When the proposer can't make a proposal that changes something.
     """
     _expect(campaign, Campaign, "campaign = ark.open_campaign(lab, tag=...)")
-    best = campaign.best_record
-    if best is None:
+    if campaign.best_record is None:
         raise CampaignError(
             f"campaign {campaign.tag} has no baseline yet, so nothing can be better than it. "
             "Type ark.baseline(campaign) first."
         )
     key = f"cell|{name_of(by or campaign.by)}|{idea or ''}"
-    for mine in proposals.unfinished(campaign):
-        if mine.status == "refused":
-            proposals.record_refusal(mine)  # a kill came between the decision and its record
-        elif _is_stale(mine, best):
-            proposals.finish(campaign, mine.id)
-        elif mine.key == key and not new:
-            return mine
+    return next_proposal(campaign, by=by, idea=idea, new=new, key=key)
+
+
+def next_proposal(
+    campaign: Campaign, *, by: Proposer | None, key: str, idea: str | None = None, new: bool = False
+) -> Proposal:
+    """Return the open proposal of the caller that `key` describes, or the next one."""
+    proposer = choose(campaign, by)
+    if not new:
+        for mine in ready(campaign, key):
+            return dataclasses.replace(mine, by=proposer)
     if (theirs := _commit_on_branch(campaign)) is not None:
         return proposals.claim(theirs, key)
-    made = choose(campaign, by)(campaign, idea=idea, revises=None)
+    began = time.monotonic()
+    made = proposer(campaign, idea=idea, revises=None)
     if not isinstance(made, Proposal):
         raise ProposalError(
             f"the proposer {name_of(by or campaign.by)} returned {made!r}; expected a Proposal, as "
             "autoresearch_kit.proposal.draft(campaign, files=..., hypothesis=..., author=...) makes"
         )
-    return proposals.claim(made, key)
+    return proposals.claim(made, key, proposer, round(time.monotonic() - began, 3))
+
+
+def ready(campaign: Campaign, key: str) -> list[Proposal]:
+    """Return the caller's proposals that can still become experiments, oldest first.
+
+    Those on an older state are moved to the best one; where that is impossible they are put away,
+    and so is what a kill left half done.
+    """
+    found = []
+    for mine in list(proposals.unfinished(campaign)):
+        if mine.successor:
+            proposals.finish(campaign, mine.id)
+        elif mine.status == "refused":
+            proposals.record_refusal(mine)
+        elif mine.key == key and not succession.is_stale(mine):
+            found.append(mine)
+        elif mine.key == key:
+            try:
+                found.append(succession.rebase(mine))
+            except ProposalError as error:
+                _log.info("a proposal on %04d is put away: %s", mine.parent, error)
+                proposals.finish(campaign, mine.id)
+    return found
 
 
 def apply(proposal: Proposal) -> Experiment:
     """Commit an approved proposal on its parent, give it a number, and return the experiment.
 
-    No branch moves and no file in the checkout changes.
+    No branch moves and no file in the checkout changes. A proposal that was revised stands for
+    its revision; one whose parent is no longer the best is moved to the best state first.
 
     Raises
     ------
     ApprovalPending
-        While nobody has decided.
+        While nobody has decided, or when moving it changed its hunks: then look again.
+    PatchConflict
+        When the best state changed the same lines meanwhile.
     CampaignError
         When the proposal was refused.
     """
     _expect(proposal, Proposal, "proposal = ark.propose(campaign)")
-    campaign = proposal.campaign
+    campaign, given = proposal.campaign, proposal
+    proposal = succession.latest(given)
+    if proposal.status == "approved" and succession.is_stale(proposal):
+        proposal = succession.rebase(proposal)
     if proposal.status == "open":
+        moved = "" if proposal.id == given.id else f", {given.status} onto {proposal.parent:04d},"
         raise ApprovalPending(
-            "nobody has decided on this proposal yet. Look at it with ark.review(proposal), then "
+            f"nobody has decided on this proposal{moved} yet. Decide in ark.review(proposal), or "
             "type proposal.approve() or proposal.refuse('why'), and run this cell again."
         )
     if proposal.status == "refused":
@@ -151,7 +200,7 @@ def train_5min(experiment: Experiment) -> Run:
     """
     _expect(experiment, Experiment, "experiment = ark.apply(proposal)")
     run = runs.start(experiment, runs.latest_replicate(experiment), again=True)
-    runs.watch(run, experiment)
+    monitor.watch(run, experiment)
     return run
 
 
@@ -257,7 +306,7 @@ def _record(
             lines_added=added,
             lines_removed=removed,
             versions=ledger.versions(),
-            proposal={"id": made.id, "rejected": made.rejected} if made else {},
+            proposal=made.facts() if made else {},
             baseline=runs.calibrated(campaign, state) if experiment.n == 0 else {},
             **runs.facts(run, state, result),
         )
@@ -291,11 +340,6 @@ def _compared_with(record: Record) -> float | None:
     if record.value is None or record.delta is None:
         return None
     return record.value - record.delta
-
-
-def _is_stale(proposal: Proposal, best: Record) -> bool:
-    committed = (proposal.folder / "commit").exists()
-    return not committed and proposal.parent != best.n
 
 
 def _proposal_of(experiment: Experiment) -> Proposal | None:

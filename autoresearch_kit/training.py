@@ -316,7 +316,7 @@ class Training:
             calibrating = clock.ready and clock.calibrating
             phase = "calibrating" if calibrating else "training" if self.started else "setup"
             phase = "saving" if self.ended else phase
-        return {"phase": phase} | self._measured()
+        return {"phase": phase, "curve": self.curve.points()} | self._measured()
 
     def _measured(self) -> dict[str, Any]:
         now = time.monotonic()

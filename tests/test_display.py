@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from autoresearch_kit import records
 from autoresearch_kit.campaign import open_campaign
-from autoresearch_kit.display import Page, diff, review, show
+from autoresearch_kit.display import diff, show
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.proposal import draft
-from autoresearch_kit.render import visible
+from autoresearch_kit.render import Page, visible
+from autoresearch_kit.reviews import review
 from tests.conftest import PRINTED
 from tests.decided import decide
 from tests.recorded import TRAIN, record, write
@@ -176,7 +177,8 @@ def test_a_review_says_what_changes_and_what_to_type(
         "slower is steadier",
         "author       TPE()\n",
         "expects      -0.01 val_loss\n",
-        "LEARNING_RATE 0.05 → 1e-5, fit.py: 3 lines added, 1 removed\n",
+        "changes      LEARNING_RATE 0.05 → 1e-5, ",
+        "fit.py: 3 lines added, 1 removed\n",
         "proposal.approve() or proposal.refuse('why')",
         "-LEARNING_RATE = 0.05",
     ):

@@ -17,7 +17,7 @@ import numpy as np
 
 from autoresearch_kit import source
 from autoresearch_kit.errors import ProposalError
-from autoresearch_kit.proposal import Proposal, draft
+from autoresearch_kit.proposal import Proposal, draft, unfinished
 from autoresearch_kit.proposers.knobs import Knob, is_seed, knob
 from autoresearch_kit.source import Value
 
@@ -101,11 +101,13 @@ class TPE:
                 "`NAME = literal` at the top of a Python file, NAME in capitals, such as "
                 "`LEARNING_RATE = 0.01`. Add some, or propose by ark.Human(edit=...)."
             )
+        if revises is not None:
+            idea = revises.feedback
         if idea is not None:
             values = _read_idea(idea, found)
             rejected, why = 0, "as asked"
         else:
-            values, rejected = self._suggest(campaign, files, found, revises)
+            values, rejected = self._suggest(campaign, files, found)
             why = self._name()
         changes = ", ".join(
             f"{key} {source.spell(found[key].value)} -> {source.spell(value)}"
@@ -118,6 +120,7 @@ class TPE:
             hypothesis=f"{why}: {changes}" if changes else "",
             author=self._name(),
             rejected=rejected,
+            cost={"money": 0.0, "tokens": 0},
         )
 
     def _suggest(
@@ -125,7 +128,6 @@ class TPE:
         campaign: Campaign,
         files: Mapping[str, str],
         found: Mapping[str, source.Constant],
-        revises: Proposal | None,
     ) -> tuple[dict[str, Value], int]:
         """Return new values by key, never those of an earlier experiment, and how many were."""
         knobs = [k for key, c in found.items() if (k := knob(key, c)) is not None]
@@ -137,10 +139,10 @@ class TPE:
             )
         records = campaign.records()
         tried = {record.code for record in records} | {source.digest(files)}
-        others = [*campaign.pending(), *([revises] if revises else [])]
-        tried |= {source.digest({**files, **proposal.files}) for proposal in others}
+        others = list(unfinished(campaign))  # open ones, and those that train while this is drawn
+        tried |= {proposal.code for proposal in others}
         base = zlib.crc32(campaign.tag.encode()) if self.seed is None else self.seed
-        rng = np.random.default_rng([base, len(records)])
+        rng = np.random.default_rng([base, len(records) + len(others)])
         trials = list(_usable(records))
         drawn: set[str] = set()
         for values in self._draws(knobs, trials, campaign.task.goal, rng):

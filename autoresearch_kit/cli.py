@@ -1,0 +1,171 @@
+"""The command line: the words of the Python API, for a shell.
+
+    autoresearch-kit overnight labs/first --tag nov23 --experiments 40 --approve everything
+
+Each command is a few lines over what a notebook calls too. A command imports what it needs
+itself, so that ``--help`` is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import operator
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoresearch_kit._version import __version__
+from autoresearch_kit.errors import AutoresearchError, CampaignError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autoresearch_kit.campaign import Campaign
+    from autoresearch_kit.nights import Night
+
+PROG = "autoresearch-kit"
+MOST = 10_000_000  # of anything: what lies beyond is a slip of the finger
+WATCH_SECONDS = 2.0
+SETTLE_SECONDS = 3.0  # until a night has heard a wish
+NARROW = 90  # columns; below, a history leaves out who and when
+PIPED = 120  # columns where there is no terminal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0 when it did what was asked, 1 when the kit says why not, 2 when the command line makes no
+    sense, 130 after Ctrl+C.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    args.usage = parser.error
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except AutoresearchError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape: dict[str, Any] = {
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+    parser = argparse.ArgumentParser(
+        prog=PROG,
+        description="Propose, apply, train five minutes, score, keep or discard, in git.",
+        epilog=f"`{PROG} COMMAND --help` has an example of each. A notebook has the same words:\n"
+        "import autoresearch_kit as ark; ark.overnight(campaign, experiments=40, approve=...)",
+        **shape,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, words: str, example: str) -> argparse.ArgumentParser:
+        text = f"example:\n  {PROG} {name} labs/first {example}".rstrip()
+        made = commands.add_parser(name, help=words, description=words, epilog=text, **shape)
+        made.add_argument("lab", metavar="LAB", help="a lab, or any git repository")
+        made.add_argument("--tag", help="which campaign; may be left out where there is one")
+        made.set_defaults(run=run)
+        return made
+
+    night = command(
+        "overnight",
+        _overnight,
+        "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
+        "The same command finds the night again.",
+        "--tag nov23 --experiments 40 --approve small:20",
+    )
+    add = night.add_argument
+    add(
+        "--approve",
+        metavar="POLICY",
+        help="who decides: everything, ask (a person), ask:30:approve (after 30 minutes approve; "
+        "or refuse), small:20 (up to 20 clean lines by itself, else ask), or module:name",
+    )
+    add("--hours", type=_number, metavar="H", help="begin no experiment after H hours (8)")
+    add("--experiments", type=_count, metavar="N", help="make N experiments")
+    add("--by", metavar="PROPOSER", help="tpe, or module:name for a function of yours")
+    add("--max-cost", type=_number, metavar="X", help="stop when the proposals have cost X")
+    add("--max-tokens", type=_count, metavar="N", help="stop when they have taken N tokens")
+    add("--patience", type=_count, metavar="N", help="stop after N experiments without a keep")
+    add("--failures", type=_count, metavar="N", help="stop after N failures in a row (5)")
+    add("--queue", type=_count, metavar="N", help="let N proposals wait for a person (3)")
+    add("--min-free-gb", type=_number, metavar="X", help="stop when the disk has less room (1)")
+    add("--again", action="store_true", help="start another night after one that has ended")
+    add("--detach", action="store_true", help="start it, and don't watch")
+
+    status = command(
+        "status",
+        _status,
+        "Show what is best, what happens now, and what waits for you.",
+        "--watch",
+    )
+    status.add_argument("--watch", action="store_true", help="again and again, until Ctrl+C")
+
+    command("pause", _pause, "Let the present run of the night end, and start no other.", "")
+    command("resume", _resume, "Go on after pause.", "")
+    stop = command("stop", _stop, "End the night after the present experiment.", "--now")
+    stop.add_argument("--now", action="store_true", help="end the present run too")
+
+    history = command(
+        "history", _history, "List the experiments, of all campaigns unless --tag.", "--last 20"
+    )
+    history.add_argument("--last", type=_count, metavar="N", help="only the last N")
+    form = history.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="every column, comma-separated")
+    form.add_argument("--json", action="store_true", help="every column, as a JSON array")
+
+    show = command("show", _show, "Show one experiment: hypothesis, verdict, curve, patch.", "7")
+    diff = command("diff", _show, "Print the patch of one experiment.", "7")
+    for one in (show, diff):
+        one.add_argument("n", metavar="N", type=int, help="its number")
+    show.set_defaults(what="show")
+    diff.set_defaults(what="diff")
+
+    review = command(
+        "review",
+        _review,
+        "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
+        "--refuse 3f2a --reason 'too complex'",
+    )
+    review.add_argument(
+        "--approve", action="append", default=[], metavar="ID", help="approve one, or all"
+    )
+    review.add_argument("--refuse", action="append", default=[], metavar="ID", help="refuse one")
+    review.add_argument("--reason", default="", help="why; the next proposals learn from it")
+    return parser
+
+
+def _number(text: str) -> float:
+    return _positive(float(text), text)
+
+
+def _count(text: str) -> int:
+    return int(_positive(int(text), text))
+
+
+def _positive(value: float, text: str) -> float:
+    if not 0 < value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text}: expected more than 0, at most {MOST:,}")
+    return value
+
+
+_number.__name__, _count.__name__ = "number", "whole number"  # argparse quotes them
+
+

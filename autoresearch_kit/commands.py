@@ -1,0 +1,295 @@
+"""What the commands of the shell do: each is a few lines over what a notebook calls too."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import operator
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import (
+    callables,
+    dashboards,
+    display,
+    git,
+    histories,
+    nights,
+    policies,
+    records,
+    render,
+    terminal,
+)
+from autoresearch_kit import campaign as campaigns
+from autoresearch_kit.campaign import Campaign, open_campaign
+from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.nights import Night
+from autoresearch_kit.proposers import TPE
+
+WATCH_SECONDS = 2.0
+SETTLE_SECONDS = 3.0  # until a night has heard a wish
+PIPED = 120  # columns where there is no terminal
+
+
+def overnight(args: argparse.Namespace) -> int:
+    approve, by = _policy(args.approve), _proposer(args.by)
+    if args.tag is None or args.tag in _tags(args):
+        campaign = _open(args)
+    else:
+        campaign = _start(args)
+    last = nights.latest(campaign)
+    if last is not None and args.again and last.status not in nights.ENDED:
+        raise CampaignError(
+            f"a night of {campaign.tag} is {last.status} already, and a campaign has one at a "
+            f"time; {_again(args, 'stop', campaign)} ends it."
+        )
+    if last is not None and not args.again and last.status in ("finished", "stopped"):
+        print(f"{last}\nThis night has {last.status}; --again starts another.")
+        return 0
+    if last is not None and not args.again:
+        print(f"This night was started before; it goes on with {last.asked.get('policy')}.")
+    elif approve is None:
+        _need_policy(args)
+    given = {name: getattr(args, name) for name in ("failures", "queue", "min_free_gb")}
+    night = nights.overnight(
+        campaign,
+        approve=approve,
+        hours=args.hours,
+        experiments=args.experiments,
+        by=by,
+        max_cost=args.max_cost,
+        max_tokens=args.max_tokens,
+        patience=args.patience,
+        again=args.again,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    if args.detach:
+        print(f"{night!r}\nWatch it with: {_again(args, 'status', campaign)} --watch")
+        return 0
+    return _follow(args, night)
+
+
+def _start(args: argparse.Namespace) -> Campaign:
+    if args.approve is None:
+        _need_policy(args)  # before anything is started
+    others = _tags(args)
+    campaign = open_campaign(args.lab, tag=args.tag)
+    beside = f", beside {', '.join(others)}" if others else ""
+    print(f"Started the new campaign {campaign.tag} in {campaign.path.name}{beside}.")
+    return campaign
+
+
+def _follow(args: argparse.Namespace, night: Night) -> int:
+    tag = night.campaign
+    print("The night has a process of its own; Ctrl+C stops only the watching.", flush=True)
+    try:
+        night.wait(progress=sys.stderr.isatty())
+    except KeyboardInterrupt:
+        print(
+            f"\nNo longer watched; the night goes on.\n  look:  {_again(args, 'status', tag)}\n"
+            f"  stop:  {_again(args, 'stop', tag)}",
+            file=sys.stderr,
+        )
+        return 130
+    print(night)
+    return 1 if night.status == "died" else 0
+
+
+def status(args: argparse.Namespace) -> int:
+    if args.tag is None and (there := _tags(args)):
+        campaigns = [_open(argparse.Namespace(**{**vars(args), "tag": tag})) for tag in there]
+    else:
+        campaigns = [_open(args)]
+    while True:
+        text = "\n".join(_standing(args, campaign) for campaign in campaigns)
+        if not args.watch:
+            print(text, end="")
+            return 0
+        if sys.stdout.isatty():  # from the top, and each line to its end, so that nothing flickers
+            text = "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J"
+        print(text, end="" if sys.stdout.isatty() else "\n", flush=True)
+        time.sleep(WATCH_SECONDS)
+
+
+def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
+    board = dashboards.board_of(campaign)
+    found = [record.status for record in campaign.records()]
+    run, waiting = board["run"], board["steps"]["approval"]
+    share = f" ({100 * run['progress']:.0f} %)" if run and run["progress"] else ""
+    rows = {
+        "campaign": f"{campaign.tag} in {board['host']}, {campaign.task.name}",
+        "done": nights.counted({"counts": {s: found.count(s) for s in records.STATUSES}}),
+        "best": f"{board['best']} {board['unit']}" if board["best"] else "no baseline yet",
+        "trains": board["steps"]["training"] + share,
+        "for you": f"{waiting} to decide: {_again(args, 'review', campaign)}" if waiting else "",
+    }
+    night = nights.latest(campaign)
+    return render.table(rows) + (f"{night}\n" if night else "")
+
+
+def pause(args: argparse.Namespace) -> int:
+    night = _working(args)
+    return _told(args, night.pause(), "paused")
+
+
+def resume(args: argparse.Namespace) -> int:
+    night = _working(args)
+    return _told(args, night.resume(), "running")
+
+
+def stop(args: argparse.Namespace) -> int:
+    night = _working(args)
+    return _told(args, night.stop(now=args.now), "stopping")
+
+
+def _working(args: argparse.Namespace) -> Night:
+    campaign = _open(args)
+    night = nights.latest(campaign)
+    if night is None or night.status in nights.ENDED:
+        ended = (
+            "" if night is None else f": the last one has {night.status}, {night.state['reason']}"
+        )
+        raise CampaignError(
+            f"no night of {campaign.tag} is at work{ended}. "
+            f"{_again(args, 'overnight', campaign)} --help says how to start one."
+        )
+    return night
+
+
+def _told(args: argparse.Namespace, night: Night, expected: str) -> int:
+    """Wait until the night has heard, and say what it does now."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while night.status not in (expected, *nights.ENDED) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print(repr(night))
+    if night.status == "paused" and night.state.get("experiment") is not None:
+        print("The present run goes on to its end.")
+    if night.status == "stopping" and not args.now:
+        print(f"It ends after the present experiment; {_again(args, 'stop', night.campaign)} --now")
+    return 0
+
+
+def history(args: argparse.Namespace) -> int:
+    df = histories.history(args.lab, args.tag)
+    metric, notes = df.attrs["metric"], df.attrs["notes"]
+    df = df.tail(args.last or len(df))
+    if args.csv:
+        print(df.to_csv(index=False), end="")
+    elif args.json:
+        print(df.to_json(orient="records", date_format="iso", double_precision=15, indent=2))
+    else:
+        print(terminal.ledger(df, metric, shutil.get_terminal_size((PIPED, 24)).columns))
+        print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    page = display.show if args.command == "show" else display.diff
+    print(str(page(args.lab, args.n, _tag(args))).rstrip())
+    return 0
+
+
+def review(args: argparse.Namespace) -> int:
+    if args.refuse and not args.reason.strip():
+        args.usage("--refuse needs --reason: the next proposals learn from it")
+    if args.reason and not args.refuse:
+        args.usage("--reason is for --refuse ID")
+    campaign = _open(args)
+    command = _again(args, "review", campaign)
+    if args.approve or args.refuse:
+        terminal.decide(campaign, approve=args.approve, refuse=args.refuse, reason=args.reason)
+    elif sys.stdin.isatty() and sys.stdout.isatty():
+        terminal.ask(campaign)
+    else:
+        print(terminal.waiting(campaign, command).rstrip())
+    return 0
+
+
+def _tags(args: argparse.Namespace) -> list[str]:
+    return sorted(campaign.tags(git.root(Path(args.lab).expanduser().resolve())))
+
+
+def _tag(args: argparse.Namespace) -> str:
+    """Return the tag that was named, or the only one there is."""
+    there = _tags(args)
+    if not there:
+        raise CampaignError(
+            f"{args.lab} has no campaign yet. To start one: autoresearch-kit overnight "
+            f"{shlex.quote(args.lab)} --tag NAME --approve everything, or in Python "
+            "ark.open_campaign(...)."
+        )
+    if args.tag is None and len(there) > 1:
+        raise CampaignError(
+            f"{args.lab} has {len(there)} campaigns: {', '.join(there)}. "
+            f"Say which, for example --tag {there[0]}."
+        )
+    if args.tag not in (None, *there):
+        raise CampaignError(
+            f"there is no campaign {args.tag!r} in {args.lab}; there are: {', '.join(there)}."
+        )
+    return str(args.tag or there[0])
+
+
+def _open(args: argparse.Namespace) -> Campaign:
+    """Open a campaign that is there; nothing is started by a slip of the finger."""
+    tag = _tag(args)
+    path = git.root(Path(args.lab).expanduser().resolve())
+    starts = (records.tag_ref(tag, 0), f"refs/autoresearch/{tag}/0000")
+    if not any(git.resolve(path, ref) for ref in starts):
+        raise CampaignError(
+            f"campaign {tag} has no experiment 0 in {args.lab}, so this is a part of a clone. "
+            f"Type git -C {shlex.quote(args.lab)} fetch --tags"
+        )
+    return open_campaign(path, tag=tag)
+
+
+def _again(args: argparse.Namespace, command: str, campaign: Campaign) -> str:
+    return f"autoresearch-kit {command} {shlex.quote(args.lab)} --tag {shlex.quote(campaign.tag)}"
+
+
+def _need_policy(args: argparse.Namespace) -> None:
+    args.usage(
+        "--approve is missing: while nobody looks, somebody has to decide. Give --approve "
+        "everything, ask:30:approve (minutes, then what), small:20 (lines), or module:name"
+    )
+
+
+def _policy(words: str | None) -> Any:
+    if words is None or words.partition(":")[0] in ("everything", "ask", "small"):
+        return None if words is None else policies.parse(words)
+    return _imported("--approve", words) if ":" in words else policies.parse(words)
+
+
+def _proposer(words: str | None) -> Any:
+    if words is None:
+        return None
+    if words.lower() == "tpe":
+        return TPE()
+    return _imported("--by", words)
+
+
+def _imported(option: str, words: str) -> Any:
+    """Return the function ``module:name``, from this folder or from what is installed."""
+    module, _, name = words.partition(":")
+    example = "mine:steps for the function steps in mine.py of this folder"
+    if not (module and name):
+        raise CampaignError(f"{option} {words}: expected tpe or module:name, such as {example}")
+    sys.path.append(str(Path.cwd()))  # the night's process gets this path too
+    try:
+        found = operator.attrgetter(name)(importlib.import_module(module))
+        found = found() if isinstance(found, type) else found
+    except Exception as error:  # anybody's code
+        raise CampaignError(
+            f"{option} {words} can't be imported ({type(error).__name__}: {error}); "
+            f"expected module:name, such as {example}"
+        ) from error
+    if not callable(found) or callables.pack(found) is None:
+        raise CampaignError(
+            f"{option} {words} is {found!r}, which can't go to the night's process; expected a "
+            f"function at the top of a module, such as {example}"
+        )
+    return found

@@ -1,0 +1,209 @@
+"""A campaign in a terminal: its ledger as lines, its proposals at a prompt and in an editor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoresearch_kit import nights, render, reviews
+from autoresearch_kit.campaign import Campaign
+from autoresearch_kit.errors import AutoresearchError, CampaignError, ProposalError
+from autoresearch_kit.proposal import Proposal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NARROW = 90  # columns; below, a history leaves out who and when
+PROMPT = "[a]pprove, [r]efuse, [e]dit and approve, [s]kip, [q]uit? "
+
+
+def waiting(campaign: Campaign, command: str) -> str:
+    """Return the proposals that wait, as text, each with the `command` that decides."""
+    found = campaign.pending()
+    if not found:
+        return _nothing(campaign)
+    return "\n".join(
+        _page(one, f"{command} --approve {name(one)} (or --refuse {name(one)} --reason '...')")
+        for one in found
+    )
+
+
+def decide(
+    campaign: Campaign, *, approve: Sequence[str], refuse: Sequence[str], reason: str
+) -> None:
+    """Decide on the proposals with these ids, and say so; ``all`` stands for every one.
+
+    Raises
+    ------
+    CampaignError
+        When no open proposal has such an id; nothing is decided then.
+    """
+    found = campaign.pending()
+    approved = found if "all" in approve else [_find(found, id) for id in approve]
+    refused = [_find(found, id) for id in refuse]
+    if not found:
+        print(_nothing(campaign))
+    for one in refused:
+        print(_said(one.refuse(reason)))
+    for one in approved:
+        if one not in refused:
+            print(_said(one.approve()))
+
+
+def ask(campaign: Campaign) -> None:
+    """Lay the proposals that wait before a person, one after the other, until none is left."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 (gives `input` a line that can be edited)
+    seen: set[str] = set()
+    while found := [one for one in campaign.pending() if one.id not in seen]:
+        proposal = found[0]
+        seen.add(proposal.id)
+        print(_page(proposal, f"decide below; {len(found) - 1} more wait"))
+        if not _settle(proposal):
+            return
+    print(_nothing(campaign) if not campaign.pending() else "That was the last one.")
+
+
+def ledger(df: pd.DataFrame, metric: str, width: int) -> str:
+    """Return a history as lines of at most `width` columns; hypotheses take what is left."""
+    def numbers(name: str, form: str) -> list[str]:
+        return ["" if x != x else format(x, form).rstrip(".") for x in df[name]]
+
+    columns = {
+        "campaign": list(df["campaign"]) if df["campaign"].nunique() > 1 else [],
+        "n": [f"{n:04d}" for n in df["experiment"]],
+        "status": list(df["status"]),
+        metric or "metric": numbers("metric", "#.5g"),
+        "delta": numbers("delta", "+.3g"),
+    }
+    if width >= NARROW:
+        columns["by"] = [name.partition("<")[0].strip()[:16] for name in df["author"]]
+        columns["decided"] = [f"{t.tz_convert(None):%m-%d %H:%M}" for t in df["decided"]]
+    right = {metric or "metric", "delta"}
+    lines = [""] * (len(df) + 1)
+    for name, cells in columns.items():
+        if cells:
+            cells = [name, *(render.visible(cell) for cell in cells)]
+            size = max(map(len, cells))
+            put = str.rjust if name in right else str.ljust
+            lines = [line + put(c, size) + "  " for line, c in zip(lines, cells, strict=True)]
+    said = ["hypothesis", *(render.visible(" ".join(text.split())) for text in df["hypothesis"])]
+    return "\n".join(
+        line[:width].rstrip() if len(line) >= width else (line + _cut(text, width - len(line)))
+        for line, text in zip(lines, said, strict=True)
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def name(proposal: Proposal) -> str:
+    """Return the short id that tells a proposal from the others that wait."""
+    return proposal.id.rpartition("-")[2]
+
+
+def _settle(proposal: Proposal) -> bool:
+    """Ask until the proposal is decided or skipped; False when the person wants to leave."""
+    texts = dict(proposal.files)
+    while proposal.status == "open":
+        try:
+            answer = input(PROMPT).strip().lower()[:1]
+            if answer == "q":
+                return False
+            if answer == "s":
+                return True
+            if answer == "a":
+                proposal.approve()
+            elif answer == "r":
+                proposal.refuse(_reason())
+            elif answer == "e":
+                texts = edited(texts)
+                if texts == dict(proposal.files):
+                    print("Nothing was changed, and nothing is decided.")
+                else:
+                    proposal.approve(files=texts)
+        except EOFError:
+            print()
+            return False
+        except AutoresearchError as error:
+            print(error)  # what was typed in the editor is there again
+    print(_said(proposal))
+    return True
+
+
+def _reason() -> str:
+    reason = input("Why? The next proposals learn from it: ")
+    if not reason.strip():
+        raise ProposalError("A refusal needs a reason; nothing is decided.")
+    return reason
+
+
+def edited(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return path → text as the person's editor leaves it ($VISUAL, $EDITOR or vi).
+
+    Raises
+    ------
+    ProposalError
+        When the editor is missing or fails.
+    """
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="autoresearch-") as folder:
+        places = {path: Path(folder, path) for path in texts}
+        for path, place in places.items():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(texts[path].encode("utf-8", errors="surrogateescape"))
+        command = [*shlex.split(editor), *map(str, places.values())]
+        try:
+            subprocess.run(command, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ProposalError(
+                f"the editor failed, so nothing is decided: {error}. "
+                "Type export EDITOR=nano for another one."
+            ) from error
+        return {
+            path: place.read_bytes().decode("utf-8", errors="surrogateescape")
+            for path, place in places.items()
+        }
+
+
+def _page(proposal: Proposal, then: str) -> str:
+    asked = proposal.asked
+    text = reviews.still(proposal).text
+    rows = {
+        "id": name(proposal),
+        "without you": f"{asked['then']} at {nights.clock(asked['until'])}"
+        if asked.get("until")
+        else "",
+        "next": then,
+    }
+    # The page says what to type in Python; here the words are a shell's.
+    return render.table(rows) + re.sub(r"^next .*\n", "", text, count=1, flags=re.MULTILINE)
+
+
+def _find(found: Sequence[Proposal], id: str) -> Proposal:
+    matches = [one for one in found if id and (one.id == id or name(one).startswith(id))]
+    if len(matches) != 1:
+        there = ", ".join(map(name, found)) or "none"
+        raise CampaignError(
+            f"{len(matches) or 'no'} open proposals have the id {id!r}; open are: {there}."
+        )
+    return matches[0]
+
+
+def _said(proposal: Proposal) -> str:
+    by = proposal.decision.get("by", "")
+    edits = " with edits" if proposal.edited_by_human else ""
+    status = f"{proposal.status}{edits}" + (f" by {by}" if by else "")
+    return render.visible(f"{name(proposal)} {status}: {' '.join(proposal.hypothesis.split())}")
+
+
+def _nothing(campaign: Campaign) -> str:
+    return f"Nothing waits for a decision in {campaign.tag}."

@@ -1,0 +1,32 @@
+// The one line that says what happened; read out by screen readers.
+import { h, text } from "./dom.js";
+import { icon } from "./icons.js";
+
+const icons = { ok: "check", error: "warn", busy: "clock", info: "info" };
+
+/** Make a status line: `status.say("Approved", "ok")`; the kind is shown by an icon too. */
+export function createStatus() {
+  const words = h("span", { class: "ark-status-text" });
+  const mark = h("span", { class: "ark-status-icon" });
+  const dom = h(
+    "div",
+    { class: "ark-status", role: "status", "aria-live": "polite", tabindex: "-1", testid: "status" },
+    mark,
+    words,
+  );
+  let at = 0;
+  return {
+    dom,
+    focus: () => dom.focus({ preventScroll: true }),
+    say(message, kind = "info") {
+      at = Date.now();
+      dom.dataset.kind = message ? kind : "";
+      mark.replaceChildren(...(message ? [icon(icons[kind])] : []));
+      text(words, message);
+    },
+    /** Clear what is older than `ms`, so that news of the last page don't stand under the next. */
+    clearOlder(ms) {
+      if (Date.now() - at > ms) this.say("");
+    },
+  };
+}
