@@ -61,7 +61,7 @@ ROWS = (
     {"steps"},
     {"awake", "callables", "histories", "nights", "policies", "shift"},
     {"dashboards", "display", "plots", "reviews"},
-    {"terminal", "cli", "__main__"},
+    {"terminal", "commands", "cli", "__main__"},
     {"__init__"},
 )
 LONGEST = 420  # lines of a file

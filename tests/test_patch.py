@@ -108,6 +108,13 @@ def test_a_setter_counts_beside_the_getter_of_its_name():
         "    @x.setter\n    def x(self, v): self.y = v\n"
     )
     assert touched(("self.y = v", "self.z = v"), base=base) == ["A.x() changed"]
+    assert touched(("return 1", "return 2"), base=base) == ["A.x() changed"]
+
+
+def test_classes_inside_classes_have_their_full_names_too():
+    base = "class A:\n    class B:\n        class C:\n            def f(self): return 1\n"
+    assert touched(("return 1", "return 2"), base=base) == ["A.B.C.f() changed"]
+    assert touched(("class C:", "class C(int):"), base=base) == ["class A.B.C changed"]
 
 
 def test_imports_are_named_as_they_are_written():
@@ -241,10 +248,16 @@ def test_code_that_is_made_or_unpacked_at_run_time_is_a_warning(code: str):
         "compile = True\nif compile:\n    x = 1",
         "def eval(x):\n    return x\n\n\neval(model)",
         "from torch import compile\nx = compile(model)",
+        "from torch import compile\nx = compile",
     ],
 )
 def test_names_that_only_look_like_it_are_none(code: str):
     assert warned(before_model(code)) == []
+
+
+def test_a_built_in_under_another_name_is_found():
+    code = "from builtins import exec as e\ne(text)"
+    assert kinds(before_model(code)) == ["imports", "dynamic"]
 
 
 @pytest.mark.parametrize(
@@ -365,8 +378,8 @@ def test_the_seed_of_a_generator_and_of_an_argument_counts_too():
 def test_a_seed_that_changes_with_other_things_is_none():
     assert warned(SEEDED["the constant"], ("LR = 0.04", "LR = 0.02")) == []
     assert warned(("# layers", "# the seed")) == []
-    new = {"train.py": BASE.replace("SEED = 3", "SEED = 4"), "notes.md": "b\n"}
-    assert patch.warnings({"train.py": BASE, "notes.md": "a\n"}, new, list(new)) == []
+    new = {"train.py": BASE.replace("SEED = 3", "SEED = 4"), "notes.md": "seed 4\n"}
+    assert patch.warnings({"train.py": BASE, "notes.md": "seed 3\n"}, new, list(new)) == []
 
 
 ODD = """\
@@ -387,6 +400,13 @@ def test_what_the_old_text_did_already_is_none_wherever_it_stands_now():
     assert set(kinds(("z = 1", ODD), base="z = 1")) == {
         *("imports", "dynamic", "files", "literal", "clock", "network")
     }
+
+
+def test_warnings_stand_in_the_order_of_the_lines():
+    new = "x = 1\nopen('a')\nexec(x)\nopen('b')\nimport os\ny = 1\n"
+    assert kinds(("x = 1\ny = 1\n", new), base="x = 1\ny = 1\n") == [
+        *("files", "dynamic", "files", "imports")
+    ]
 
 
 def test_another_call_of_what_was_there_is_a_warning():
