@@ -6,12 +6,11 @@ the night asks for its answers through files, for as long as that kernel lives.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from autoresearch_kit import files, succession
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, ProposalError
-from autoresearch_kit.policies import Ask
+from autoresearch_kit.policies import Answer, Ask, settle
 from autoresearch_kit.proposal import Proposal
 
 LOOK_SECONDS = 0.2
+
+_lent: dict[tuple[Path, str], Callable[..., Any]] = {}
 
 
 def pack(function: Callable[..., Any]) -> bytes | None:
@@ -49,31 +50,38 @@ class Lent:
     def __repr__(self) -> str:
         return self._said
 
-    def propose(self, campaign: Campaign, *, idea: str | None, revises: Any) -> Proposal:
+    def propose(
+        self, campaign: Campaign, *, idea: str | None = None, revises: Proposal | None = None
+    ) -> Proposal:
         """Return the proposal that the kernel's function makes."""
         asked = {"idea": idea, "revises": revises.id if revises else None}
-        return proposals.load(campaign, self._ask(asked)["proposal"])
+        return proposals.load(campaign, self._ask(asked, self._ended)["proposal"])
 
-    def decide(self, proposal: Proposal) -> Any:
-        """Return what the kernel's policy says of a proposal."""
-        answer = self._ask({"proposal": proposal.id})["answer"]
+    def decide(self, proposal: Proposal) -> Answer:
+        """Return what the kernel's policy says of a proposal; None when a person was faster."""
+
+        def settled() -> bool:
+            return self._ended() or proposal.status != "open"
+
+        answer = self._ask({"proposal": proposal.id}, settled)["answer"]
         return Ask(answer["minutes"], answer["then"]) if isinstance(answer, dict) else answer
 
     def is_lent(self) -> bool:
         """Tell whether a kernel is there to answer."""
-        return files.is_locked(self._folder / "lent.lock")
+        return files.is_locked(_lock(self._folder, self._name))
 
-    def _ask(self, question: Mapping[str, Any]) -> Any:
+    def _ask(self, question: Mapping[str, Any], given_up: Callable[[], bool]) -> Any:
         name = f"{time.time_ns():019d}-{secrets.token_hex(3)}.json"
-        files.write_json(self._folder / "asked" / name, {"of": self._name, **question})
+        place = self._folder / "asked" / self._name / name
         answered = self._folder / "answered" / name
+        files.write_json(place, question)
         try:
             while (answer := files.read_json(answered)) is None:
-                if self._ended():
-                    raise ProposalError("the night ended before the notebook answered")
+                if given_up():
+                    raise ProposalError("the question was settled before the notebook answered")
                 time.sleep(LOOK_SECONDS)
         finally:
-            (self._folder / "asked" / name).unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
             answered.unlink(missing_ok=True)
         if "error" in answer:
             raise ProposalError(answer["error"])
@@ -83,50 +91,65 @@ class Lent:
 def lend(
     folder: Path,
     campaign: Campaign,
-    functions: Mapping[str, Callable[..., Any]],
+    name: str,
+    function: Callable[..., Any],
     ended: Callable[[], bool],
-) -> threading.Thread:
-    """Answer for `functions` in a thread of this kernel until the night has ended."""
+) -> None:
+    """Answer for `function` in a thread of this process until the night has ended.
+
+    Repeated, the newest function answers: a cell that was corrected may be run again.
+    """
+    serving = (folder, name) in _lent
+    _lent[folder, name] = function
+    if serving:
+        return
 
     def serve() -> None:
-        with contextlib.suppress(OSError), files.try_lock(folder / "lent.lock") as lock:
-            while lock is not None and not ended():
-                for asked in _questions(folder):
-                    question = files.read_json(asked)
-                    if question is not None:
-                        answer = _answer(campaign, functions, question)
-                        files.write_json(folder / "answered" / asked.name, answer)
-                        asked.unlink(missing_ok=True)
+        try:
+            while not ended():
+                # Another kernel may be lending; when it goes away, this one is asked.
+                with files.try_lock(_lock(folder, name)) as lock:
+                    while lock is not None and not ended():
+                        _answer_all(folder, campaign, name)
+                        time.sleep(LOOK_SECONDS)
                 time.sleep(LOOK_SECONDS)
+        except OSError:
+            pass  # the night's folder is gone, or the disk is full: the night says so
+        finally:
+            del _lent[folder, name]
 
     thread = threading.Thread(target=serve, name=f"lends to {folder.name}", daemon=True)
     thread.start()
-    return thread
 
 
-def _questions(folder: Path) -> Iterator[Path]:
-    yield from sorted((folder / "asked").glob("[0-9]*.json"))
+def _lock(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lent"
+
+
+def _answer_all(folder: Path, campaign: Campaign, name: str) -> None:
+    for asked in sorted((folder / "asked" / name).glob("[0-9]*.json")):
+        question = files.read_json(asked)
+        if question is not None:  # or it was taken back
+            answer = _answer(campaign, f"night|{folder.name}", _lent[folder, name], question)
+            files.write_json(folder / "answered" / asked.name, answer)
+            asked.unlink(missing_ok=True)
 
 
 def _answer(
-    campaign: Campaign, functions: Mapping[str, Callable[..., Any]], question: Mapping[str, Any]
+    campaign: Campaign, key: str, function: Callable[..., Any], question: Mapping[str, Any]
 ) -> dict[str, Any]:
-    function = functions[question["of"]]
     try:
-        if question["of"] == "approve":
-            said = function(proposals.load(campaign, question["proposal"]))
-            if isinstance(said, Ask):
-                said = {"minutes": said.minutes, "then": said.then}
-            if said is not None and not isinstance(said, bool | str | dict):
-                return {"error": f"the policy returned {said!r}; expected True, False, text, None"}
-            return {"answer": said}
+        if "proposal" in question:
+            said = settle(function, proposals.load(campaign, question["proposal"]))
+            return {"answer": {**vars(said)} if isinstance(said, Ask) else said}
         earlier = question["revises"]
         revises = succession.latest(proposals.load(campaign, earlier)) if earlier else None
-        made = function(campaign, idea=question["idea"], revises=revises)
+        with proposals.made_for(key):
+            made = function(campaign, idea=question["idea"], revises=revises)
         if not isinstance(made, Proposal):
-            return {"error": f"the proposer returned {made!r}; expected a Proposal"}
+            return {"error": f"the proposer returned {made!r:.200}; expected a Proposal"}
         return {"proposal": made.id}
     except AutoresearchError as error:
         return {"error": str(error)}
-    except Exception as error:  # anybody's code
+    except (Exception, SystemExit) as error:  # anybody's code
         return {"error": f"{type(error).__name__}: {error}"}

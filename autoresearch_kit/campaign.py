@@ -8,34 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autoresearch_kit import contract as contracts
 from autoresearch_kit import decide as rules
 from autoresearch_kit import git, ledger, records, render, source, task
 from autoresearch_kit import proposal as proposals
-from autoresearch_kit.errors import CampaignError, TaskError
+from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.records import Record
 from autoresearch_kit.task import Task
 
 BASELINE_SUBJECT = "Baseline of the campaign"
-
-ORIGINAL = {
-    "name": "autoresearch",
-    "edit": ("train.py",),
-    "train": ("python", "train.py"),
-    "metric": "val_bpb",
-    "goal": "minimize",
-    "unit": "bits/byte",
-}
-"""What karpathy/autoresearch (program.md, commit 228791f) prescribes in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,15 +172,32 @@ class Campaign:
         }
         if best is not None and best.value is not None:
             rows["best"] = f"{best.n:04d} {best.metric} {best.value:.4f} {best.unit}".strip()
+        if spent := _spent(known):
+            rows["spent"] = spent
         return rows
 
     def __repr__(self) -> str:
         rows = self._summary()
         best = f", best {rows['best']}" if "best" in rows else ""
-        return f"<Campaign {rows['campaign']}: {rows['experiments']}{best}>"
+        spent = f"; {rows['spent']}" if "spent" in rows else ""
+        return f"<Campaign {rows['campaign']}: {rows['experiments']}{best}{spent}>"
 
     def _repr_html_(self) -> str:
         return render.card(self._summary())
+
+
+def _spent(known: Sequence[Record]) -> str:
+    """Say what a campaign's experiments took, and what another hundred of them would."""
+    tried = [record for record in known if record.n]
+    if not tried:
+        return ""
+    hours = sum(record.run_seconds or 0.0 for record in tried) / 3600
+    costs = [cost for r in tried if (cost := r.proposal.get("cost")) is not None]
+    words, more = f"{hours:.1f} h of runs", f"{100 * hours / len(tried):.1f} h"
+    if any(costs):
+        words += f" and {sum(costs):.2f} for proposals"
+        more += f" and {100 * sum(costs) / len(costs):.2f}"
+    return f"{words}, another hundred about {more}"
 
 
 def open_campaign(
@@ -236,7 +242,7 @@ def open_campaign(
     git.check_tag(path, tag)
     others = sorted(tags(path) - {tag})
     others_note = f"; other tags: {', '.join(others)}" if others else ""
-    given = _given(contract)
+    given = contracts.given(contract)
     at = _baseline_commit(path, tag)
     if at is None:
         at = _begin(path, tag, start, decide, given)
@@ -263,18 +269,6 @@ def tags(path: Path) -> set[str]:
     return {ref.split("autoresearch/", 1)[1].split("/")[0] for ref in refs}
 
 
-def _given(contract: Mapping[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in contract.items() if value is not None}
-    if isinstance(given.get("edit"), str):
-        given["edit"] = (given["edit"],)
-    for key in ("train", "score"):
-        if key in given:
-            given[key] = task.words(given[key])
-    if isinstance(given.get("data"), str):
-        given["data"] = (given["data"],)
-    return given
-
-
 def _baseline_commit(path: Path, tag: str) -> str | None:
     pin, decided = f"refs/autoresearch/{tag}/0000", records.tag_ref(tag, 0)
     return git.resolve(path, decided) or git.resolve(path, pin)
@@ -285,14 +279,7 @@ def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[
     branch = f"refs/heads/autoresearch/{tag}"
     at_branch = git.resolve(path, branch)
     first = _start_commit(path, start, at_branch)
-    fixed = _contract(path, first, given)
-    for edited in fixed.edit:
-        if git.read_bytes(path, first, edited) is None:
-            raise TaskError(
-                f"edit names {edited!r}, which is not in commit {first[:7]} of {path}. "
-                "Commit the file first, or name another one."
-            )
-    _check_command(path, first, fixed)
+    fixed = contracts.of(path, first, given)
     decide = decide or "greedy"
     rules.rule(decide)
     settings = {
@@ -325,19 +312,6 @@ def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[
     return commit
 
 
-def _check_command(path: Path, commit: str, fixed: Task) -> None:
-    """Catch a misspelt program or script now rather than after the first run."""
-    command = fixed.command(path)
-    if command and shutil.which(command[0], path=os.environ.get("PATH")) is None:
-        raise TaskError(f"train={' '.join(fixed.train)!r}: there is no program {command[0]!r}")
-    scripts = [word for word in command[1:2] if word.endswith(".py") and not word.startswith("/")]
-    if scripts and git.read_bytes(path, commit, scripts[0]) is None:
-        raise TaskError(
-            f"train={' '.join(fixed.train)!r}: {scripts[0]} is not in commit {commit[:7]} "
-            f"of {path}; correct the name, or commit the file."
-        )
-
-
 def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:
     if isinstance(start, Campaign):
         return start.best.commit
@@ -351,33 +325,6 @@ def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:
             f"start={start!r} is no commit, branch or tag of {path}; look at `git log --all`."
         )
     return commit
-
-
-def _contract(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
-    content = git.read_file(path, commit, task.FILE)
-    if content is not None:
-        return dataclasses.replace(task.parse(content), **_typed(given))
-    base: dict[str, Any] = {}
-    if "edit" not in given:
-        files = set(git.list_files(path, commit))
-        if not {"train.py", "prepare.py", "program.md"} <= files:
-            raise TaskError(
-                f"{path} has no {task.FILE}, so say what may change and which number decides:\n"
-                f"    ark.open_campaign({str(path)!r}, tag=..., edit='train.py', "
-                "train='python train.py', metric='val_loss', goal='minimize')"
-            )
-        base = dict(ORIGINAL)
-    elif missing := [key for key in ("train", "metric") if key not in given]:
-        raise TaskError(
-            f"{missing[0]}= is missing: a host needs edit= (what may change), train= (the "
-            "command) and metric= (the name of the number that it prints)."
-        )
-    return task.make({"name": path.name, **base, **given})
-
-
-def _typed(given: Mapping[str, Any]) -> dict[str, Any]:
-    checked = task.make({"name": "x", "edit": ("x",), "train": ("x",), **given})
-    return {key: getattr(checked, key) for key in given}
 
 
 def _settings(message: str) -> dict[str, Any]:
@@ -396,8 +343,8 @@ def _check_same(
     settings: Mapping[str, Any],
     decide: str | None,
 ) -> None:
-    fixed_values = {key: getattr(fixed, key) for key in _typed(given)} if given else {}
-    asked = _typed(given) if given else {}
+    fixed_values = {key: getattr(fixed, key) for key in contracts.typed(given)} if given else {}
+    asked = contracts.typed(given) if given else {}
     if decide is not None:
         fixed_values["decide"], asked["decide"] = settings.get("decide"), decide
     for key, value in asked.items():

@@ -2,39 +2,23 @@
 
     autoresearch-kit overnight labs/first --tag nov23 --experiments 40 --approve everything
 
-Each command is a few lines over what a notebook calls too. A command imports what it needs
-itself, so that ``--help`` is there at once.
+Only words are parsed here, so that ``--help`` is there at once; `commands` does what they say.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import operator
 import os
-import shlex
-import shutil
 import sys
-import time
+import textwrap
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoresearch_kit._version import __version__
-from autoresearch_kit.errors import AutoresearchError, CampaignError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from autoresearch_kit.campaign import Campaign
-    from autoresearch_kit.nights import Night
+from autoresearch_kit.errors import AutoresearchError
 
 PROG = "autoresearch-kit"
-MOST = 10_000_000  # of anything: what lies beyond is a slip of the finger
-WATCH_SECONDS = 2.0
-SETTLE_SECONDS = 3.0  # until a night has heard a wish
-NARROW = 90  # columns; below, a history leaves out who and when
-PIPED = 120  # columns where there is no terminal
+MOST = 10_000_000  # hours, or of any currency
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 when it did what was asked, 1 when the kit says why not, 2 when the command line makes no
     sense, 130 after Ctrl+C.
     """
-    parser = _parser()
-    args = parser.parse_args(argv)
-    args.usage = parser.error
+    args = _parser().parse_args(argv)
     try:
-        status: int = args.run(args)
+        from autoresearch_kit import commands
+
+        status: int = getattr(commands, args.command)(args)
         sys.stdout.flush()
     except AutoresearchError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -74,19 +58,19 @@ def _parser() -> argparse.ArgumentParser:
         **shape,
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, words: str, example: str) -> argparse.ArgumentParser:
+    def command(name: str, words: str, example: str) -> argparse.ArgumentParser:
         text = f"example:\n  {PROG} {name} labs/first {example}".rstrip()
-        made = commands.add_parser(name, help=words, description=words, epilog=text, **shape)
+        about = textwrap.fill(words, 79)
+        made = commands.add_parser(name, help=words, description=about, epilog=text, **shape)
         made.add_argument("lab", metavar="LAB", help="a lab, or any git repository")
         made.add_argument("--tag", help="which campaign; may be left out where there is one")
-        made.set_defaults(run=run)
+        made.set_defaults(usage=made.error)
         return made
 
     night = command(
         "overnight",
-        _overnight,
         "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
         "The same command finds the night again.",
         "--tag nov23 --experiments 40 --approve small:20",
@@ -95,8 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--approve",
         metavar="POLICY",
-        help="who decides: everything, ask (a person), ask:30:approve (after 30 minutes approve; "
-        "or refuse), small:20 (up to 20 clean lines by itself, else ask), or module:name",
+        help="who decides: everything (all are approved); ask (a person does); ask:30:refuse (and "
+        "after 30 minutes refuse, or approve); small:20 (up to 20 clean lines are approved, else "
+        "ask); module:name (a function of yours)",
     )
     add("--hours", type=_number, metavar="H", help="begin no experiment after H hours (8)")
     add("--experiments", type=_count, metavar="N", help="make N experiments")
@@ -110,37 +95,29 @@ def _parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="start another night after one that has ended")
     add("--detach", action="store_true", help="start it, and don't watch")
 
-    status = command(
-        "status",
-        _status,
-        "Show what is best, what happens now, and what waits for you.",
-        "--watch",
-    )
+    status = command("status", "Show what is best, what happens, and what waits.", "--watch")
     status.add_argument("--watch", action="store_true", help="again and again, until Ctrl+C")
 
-    command("pause", _pause, "Let the present run of the night end, and start no other.", "")
-    command("resume", _resume, "Go on after pause.", "")
-    stop = command("stop", _stop, "End the night after the present experiment.", "--now")
+    command("pause", "Let the present run of the night end, and start no other.", "")
+    command("resume", "Go on after pause.", "")
+    stop = command("stop", "End the night after the present experiment.", "--now")
     stop.add_argument("--now", action="store_true", help="end the present run too")
 
     history = command(
-        "history", _history, "List the experiments, of all campaigns unless --tag.", "--last 20"
+        "history", "List the experiments, of all campaigns unless --tag.", "--last 20"
     )
     history.add_argument("--last", type=_count, metavar="N", help="only the last N")
     form = history.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="every column, comma-separated")
     form.add_argument("--json", action="store_true", help="every column, as a JSON array")
 
-    show = command("show", _show, "Show one experiment: hypothesis, verdict, curve, patch.", "7")
-    diff = command("diff", _show, "Print the patch of one experiment.", "7")
+    show = command("show", "Show one experiment: hypothesis, verdict, curve, patch.", "7")
+    diff = command("diff", "Print the patch of one experiment.", "7")
     for one in (show, diff):
         one.add_argument("n", metavar="N", type=int, help="its number")
-    show.set_defaults(what="show")
-    diff.set_defaults(what="diff")
 
     review = command(
         "review",
-        _review,
         "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
         "--refuse 3f2a --reason 'too complex'",
     )
@@ -153,19 +130,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _number(text: str) -> float:
-    return _positive(float(text), text)
-
-
-def _count(text: str) -> int:
-    return int(_positive(int(text), text))
-
-
-def _positive(value: float, text: str) -> float:
-    if not 0 < value <= MOST:
+    if not 0 < (value := float(text)) <= MOST:
         raise argparse.ArgumentTypeError(f"{text}: expected more than 0, at most {MOST:,}")
     return value
 
 
+def _count(text: str) -> int:
+    if (value := int(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return value
+
+
 _number.__name__, _count.__name__ = "number", "whole number"  # argparse quotes them
-
-

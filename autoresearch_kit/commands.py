@@ -32,43 +32,42 @@ from autoresearch_kit.proposers import TPE
 
 WATCH_SECONDS = 2.0
 SETTLE_SECONDS = 3.0  # until a night has heard a wish
+LIMITS = (
+    "hours",
+    "experiments",
+    "max_cost",
+    "max_tokens",
+    "patience",
+    "failures",
+    "queue",
+    "min_free_gb",
+)
 PIPED = 120  # columns where there is no terminal
 
 
 def overnight(args: argparse.Namespace) -> int:
+    """Start a night, or find the one that is there, and watch it."""
     approve, by = _policy(args.approve), _proposer(args.by)
-    if args.tag is None or args.tag in _tags(args):
-        campaign = _open(args)
-    else:
-        campaign = _start(args)
+    is_known = args.tag is None or args.tag in _tags(args)
+    campaign = _open(args) if is_known else _start(args)
     last = nights.latest(campaign)
-    if last is not None and args.again and last.status not in nights.ENDED:
+    if last is not None and not args.again:
+        if last.status in ("finished", "stopped"):
+            print(f"{last}\nThis night has {last.status}; --again starts another.")
+            return 0
+        night = _found(last)
+    elif last is not None and last.status not in nights.ENDED:
         raise CampaignError(
             f"a night of {campaign.tag} is {last.status} already, and a campaign has one at a "
             f"time; {_again(args, 'stop', campaign)} ends it."
         )
-    if last is not None and not args.again and last.status in ("finished", "stopped"):
-        print(f"{last}\nThis night has {last.status}; --again starts another.")
-        return 0
-    if last is not None and not args.again:
-        print(f"This night was started before; it goes on with {last.asked.get('policy')}.")
-    elif approve is None:
-        _need_policy(args)
-    given = {name: getattr(args, name) for name in ("failures", "queue", "min_free_gb")}
-    night = nights.overnight(
-        campaign,
-        approve=approve,
-        hours=args.hours,
-        experiments=args.experiments,
-        by=by,
-        max_cost=args.max_cost,
-        max_tokens=args.max_tokens,
-        patience=args.patience,
-        again=args.again,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    else:
+        if approve is None:
+            _need_policy(args)
+        limits = {name: value for name in LIMITS if (value := getattr(args, name)) is not None}
+        night = nights.overnight(campaign, approve=approve, by=by, again=args.again, **limits)
     if args.detach:
-        print(f"{night!r}\nWatch it with: {_again(args, 'status', campaign)} --watch")
+        print(f"{night!r}\nTo watch it: {_again(args, 'status', campaign)} --watch")
         return 0
     return _follow(args, night)
 
@@ -83,15 +82,28 @@ def _start(args: argparse.Namespace) -> Campaign:
     return campaign
 
 
+def _found(night: Night) -> Night:
+    """Return a night that runs; one that was killed goes on."""
+    if night.status == "died":
+        if names := night.asked["lent"]:
+            raise CampaignError(
+                f"this night was killed, and its {' and '.join(names)}= lives in a notebook; run "
+                "the cell with ark.overnight(...) there again."
+            )
+        return nights.overnight(night.campaign)
+    print(f"This night was started before: {night.asked.get('policy')}.")
+    return night
+
+
 def _follow(args: argparse.Namespace, night: Night) -> int:
-    tag = night.campaign
     print("The night has a process of its own; Ctrl+C stops only the watching.", flush=True)
     try:
         night.wait(progress=sys.stderr.isatty())
     except KeyboardInterrupt:
         print(
-            f"\nNo longer watched; the night goes on.\n  look:  {_again(args, 'status', tag)}\n"
-            f"  stop:  {_again(args, 'stop', tag)}",
+            "\nNo longer watched; the night goes on.\n"
+            f"  look:  {_again(args, 'status', night.campaign)}\n"
+            f"  stop:  {_again(args, 'stop', night.campaign)}",
             file=sys.stderr,
         )
         return 130
@@ -100,12 +112,11 @@ def _follow(args: argparse.Namespace, night: Night) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    if args.tag is None and (there := _tags(args)):
-        campaigns = [_open(argparse.Namespace(**{**vars(args), "tag": tag})) for tag in there]
-    else:
-        campaigns = [_open(args)]
+    """Print what is best, what happens now and what waits, once or again and again."""
+    tags = [args.tag] if args.tag else _tags(args)
+    found = [_open(argparse.Namespace(lab=args.lab, tag=tag)) for tag in tags or [None]]
     while True:
-        text = "\n".join(_standing(args, campaign) for campaign in campaigns)
+        text = "\n".join(_standing(args, campaign) for campaign in found)
         if not args.watch:
             print(text, end="")
             return 0
@@ -121,7 +132,7 @@ def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
     run, waiting = board["run"], board["steps"]["approval"]
     share = f" ({100 * run['progress']:.0f} %)" if run and run["progress"] else ""
     rows = {
-        "campaign": f"{campaign.tag} in {board['host']}, {campaign.task.name}",
+        "campaign": f"{campaign.tag} in {board['host']}, edits {', '.join(campaign.task.edit)}",
         "done": nights.counted({"counts": {s: found.count(s) for s in records.STATUSES}}),
         "best": f"{board['best']} {board['unit']}" if board["best"] else "no baseline yet",
         "trains": board["steps"]["training"] + share,
@@ -132,16 +143,19 @@ def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
 
 
 def pause(args: argparse.Namespace) -> int:
+    """Pause the night."""
     night = _working(args)
     return _told(args, night.pause(), "paused")
 
 
 def resume(args: argparse.Namespace) -> int:
+    """Let the night go on."""
     night = _working(args)
     return _told(args, night.resume(), "running")
 
 
 def stop(args: argparse.Namespace) -> int:
+    """End the night."""
     night = _working(args)
     return _told(args, night.stop(now=args.now), "stopping")
 
@@ -150,9 +164,7 @@ def _working(args: argparse.Namespace) -> Night:
     campaign = _open(args)
     night = nights.latest(campaign)
     if night is None or night.status in nights.ENDED:
-        ended = (
-            "" if night is None else f": the last one has {night.status}, {night.state['reason']}"
-        )
+        ended = f": the last one has {night.status}, {night.state['reason']}" if night else ""
         raise CampaignError(
             f"no night of {campaign.tag} is at work{ended}. "
             f"{_again(args, 'overnight', campaign)} --help says how to start one."
@@ -174,6 +186,7 @@ def _told(args: argparse.Namespace, night: Night, expected: str) -> int:
 
 
 def history(args: argparse.Namespace) -> int:
+    """Print the experiments: as lines, comma-separated or as JSON."""
     df = histories.history(args.lab, args.tag)
     metric, notes = df.attrs["metric"], df.attrs["notes"]
     df = df.tail(args.last or len(df))
@@ -188,12 +201,19 @@ def history(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    page = display.show if args.command == "show" else display.diff
-    print(str(page(args.lab, args.n, _tag(args))).rstrip())
+    """Print one experiment."""
+    print(str(display.show(args.lab, args.n, _tag(args))).rstrip())
+    return 0
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Print the patch of one experiment."""
+    print(str(display.diff(args.lab, args.n, _tag(args))).rstrip())
     return 0
 
 
 def review(args: argparse.Namespace) -> int:
+    """Decide on what waits, or print it."""
     if args.refuse and not args.reason.strip():
         args.usage("--refuse needs --reason: the next proposals learn from it")
     if args.reason and not args.refuse:
@@ -210,7 +230,7 @@ def review(args: argparse.Namespace) -> int:
 
 
 def _tags(args: argparse.Namespace) -> list[str]:
-    return sorted(campaign.tags(git.root(Path(args.lab).expanduser().resolve())))
+    return sorted(campaigns.tags(git.root(Path(args.lab).expanduser().resolve())))
 
 
 def _tag(args: argparse.Namespace) -> str:
@@ -259,16 +279,15 @@ def _need_policy(args: argparse.Namespace) -> None:
 
 
 def _policy(words: str | None) -> Any:
-    if words is None or words.partition(":")[0] in ("everything", "ask", "small"):
-        return None if words is None else policies.parse(words)
-    return _imported("--approve", words) if ":" in words else policies.parse(words)
+    if words is None:
+        return None
+    own = ":" in words and words.partition(":")[0] not in ("everything", "ask", "small")
+    return _imported("--approve", words) if own else policies.parse(words)
 
 
 def _proposer(words: str | None) -> Any:
-    if words is None:
-        return None
-    if words.lower() == "tpe":
-        return TPE()
+    if words is None or words == "tpe":
+        return words and TPE()
     return _imported("--by", words)
 
 

@@ -130,7 +130,7 @@ def rows_of(found: Sequence[Record]) -> list[Any]:
             render.visible(record.hypothesis),
             render.visible(record.author),
             record.decided,
-            _seconds(record),
+            record.run_seconds,
             record.proposal.get("cost"),
         ]
         for record in found
@@ -167,6 +167,7 @@ def _live(campaign: Campaign) -> DashboardWidget:
         rows=rows_of(campaign.records()),
         review=f"IPY_MODEL_{desk.widget.model_id}",
     )
+    widget.desk = desk
     threading.Thread(target=_follow, args=(campaign, widget, desk), daemon=True).start()
     return widget
 
@@ -247,12 +248,6 @@ def _state(night: Mapping[str, Any], training: str, pending: int) -> str:
     if pending:
         return f"{pending} wait for you"
     return f"night {night['phase']}: {night['reason']}" if night else "nothing happens"
-
-
-def _seconds(record: Record) -> float | None:
-    parts = (record.setup_seconds, record.training_seconds, record.scoring_seconds)
-    known = [part for part in parts if part is not None]
-    return round(sum(known), 1) if known else None
 
 
 def _line(row: Sequence[Any]) -> str:

@@ -49,6 +49,17 @@ def pin(campaign: Campaign, commit: str) -> int:
             continue  # another kernel took the number in between
 
 
+def unpin(campaign: Campaign, n: int, commit: str) -> None:
+    """Take an experiment's number back; only for one that was never tested.
+
+    Raises
+    ------
+    git.RefsMoved
+        When the number is not pinned to `commit` any more.
+    """
+    git.update_refs(campaign.path, [git.RefUpdate(_pin_ref(campaign, n), None, commit)])
+
+
 def write(campaign: Campaign, record: Record, attachments: Mapping[str, bytes]) -> str:
     """Write a decision to git, once and for all, and return a note about the branch.
 

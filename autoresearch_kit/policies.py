@@ -1,7 +1,8 @@
 """Who approves while nobody looks: a policy is a function of the proposal.
 
 It returns True to approve, a sentence to refuse with that reason, False to refuse, None to ask a
-person for as long as it takes, or an `Ask` to ask with a limit. Any function of the user's is one.
+person for as long as it takes, an `Ask` to ask with a limit, or another policy to use instead. Any
+function of the user's is one.
 """
 
 from __future__ import annotations
@@ -86,6 +87,29 @@ def small(
     static check that `ark.review` shows.
     """
     return Small(lines, Ask(minutes, then))
+
+
+def settle(policy: Policy, proposal: Proposal) -> Answer:
+    """Return what a policy says of a proposal, in one of the forms that a night understands.
+
+    Raises
+    ------
+    CampaignError
+        When it says something else.
+    """
+    said: object = policy(proposal)
+    if callable(said):  # a function may choose between policies
+        said = said(proposal)
+    if type(said).__module__ == "numpy" and hasattr(said, "item"):
+        said = said.item()  # comparing numbers of numpy gives its own True
+    if said is None or isinstance(said, bool | Ask):
+        return said
+    if isinstance(said, str) and said.strip():
+        return said
+    raise CampaignError(
+        f"the policy returned {said!r:.200}; expected True to approve, False or a reason to "
+        "refuse, None or ark.policies.ask(...) to ask a person"
+    )
 
 
 def parse(words: str) -> Policy:

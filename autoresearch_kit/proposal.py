@@ -7,6 +7,7 @@ kernels, a policy and a person can't decide differently.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import secrets
 import time
@@ -117,7 +118,7 @@ class Proposal:
     def folder(self) -> Path:
         """Where the proposal and its attachments lie."""
         opened = self.campaign.state / "proposals" / "open" / self.id
-        return opened if opened.exists() else self.campaign.state / "proposals" / "done" / self.id
+        return opened if (opened / "proposal.json").exists() else self.campaign.state / "proposals" / "done" / self.id
 
     def approve(
         self,
@@ -280,11 +281,28 @@ def draft(
         cost=dict(cost or {}),
         rejected=rejected,
         commit=commit,
+        key=_key.get(),
     )
     store(proposal, attachments or {})
     if approved_by:
         proposal.approve(approved_by)
     return proposal
+
+
+_key: contextvars.ContextVar[str] = contextvars.ContextVar("key", default="")
+
+
+@contextlib.contextmanager
+def made_for(key: str) -> Iterator[None]:
+    """Let what is drafted meanwhile belong to the caller that `key` describes.
+
+    From its first moment: a kill before `claim` leaves nothing that is nobody's.
+    """
+    before = _key.set(key)
+    try:
+        yield
+    finally:
+        _key.reset(before)
 
 
 def claim(proposal: Proposal, key: str, by: Any = None, seconds: float | None = None) -> Proposal:
@@ -310,9 +328,9 @@ def load(campaign: Campaign, id: str) -> Proposal:
 def unfinished(campaign: Campaign) -> Iterator[Proposal]:
     """Yield the proposals that are neither scored nor put away, oldest first."""
     folder = campaign.state / "proposals" / "open"
-    for path in sorted(folder.glob("[0-9]*")):
+    for path in sorted(folder.glob("[0-9]*/proposal.json")):
         with contextlib.suppress(CampaignError):  # finished by another kernel meanwhile
-            yield load(campaign, path.name)
+            yield load(campaign, path.parent.name)
 
 
 def finish(campaign: Campaign, id: str) -> None:

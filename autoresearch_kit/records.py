@@ -79,6 +79,13 @@ class Record:
         pairs = (pair.split(":") for pair in self.curve.split())
         return [(float(progress), float(loss)) for progress, loss in pairs]
 
+    @property
+    def run_seconds(self) -> float | None:
+        """Seconds of set-up, training and scoring together; None when nothing ran."""
+        parts = (self.setup_seconds, self.training_seconds, self.scoring_seconds)
+        known = [part for part in parts if part is not None]
+        return sum(known) if known else None
+
     def message(self) -> str:
         """Return the text of the annotated tag."""
         line = " ".join(self.hypothesis.split()) or "no hypothesis"

@@ -123,7 +123,8 @@ def next_proposal(
     if (theirs := _commit_on_branch(campaign)) is not None:
         return proposals.claim(theirs, key)
     began = time.monotonic()
-    made = proposer(campaign, idea=idea, revises=None)
+    with proposals.made_for(key):
+        made = proposer(campaign, idea=idea, revises=None)
     if not isinstance(made, Proposal):
         raise ProposalError(
             f"the proposer {name_of(by or campaign.by)} returned {made!r}; expected a Proposal, as "

@@ -73,6 +73,7 @@ def ask(campaign: Campaign) -> None:
 
 def ledger(df: pd.DataFrame, metric: str, width: int) -> str:
     """Return a history as lines of at most `width` columns; hypotheses take what is left."""
+
     def numbers(name: str, form: str) -> list[str]:
         return ["" if x != x else format(x, form).rstrip(".") for x in df[name]]
 

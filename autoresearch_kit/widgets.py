@@ -99,3 +99,4 @@ class DashboardWidget(Shown):
     board = traitlets.Dict().tag(sync=True)
     rows = traitlets.List(traitlets.Any()).tag(sync=True)
     review = traitlets.Unicode().tag(sync=True)
+    desk: Any  # keeps the proposals that the embedded review shows

@@ -48,6 +48,7 @@ ROWS = (
     {
         "admission",
         "campaign",
+        "contract",
         "decide",
         "experiment",
         "lab",

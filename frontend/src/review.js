@@ -215,7 +215,10 @@ function render({ model, el }) {
     if (moves || (page.status === "open" && !busy)) action();
   }
 
-  const onPage = () => show(model.get("page") ?? {});
+  const onPage = () => {
+    talk.alive();
+    show(model.get("page") ?? {});
+  };
   // In the capture phase, so that no key map of the editor comes first.
   root.addEventListener("keydown", onKey, true);
   model.on("change:page", onPage);

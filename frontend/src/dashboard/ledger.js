@@ -1,5 +1,7 @@
-// The ledger as a table: sortable, with a sticky head. Row elements are made once and moved, so
-// that hundreds of rows stay fluid and the browser's own search finds all of them.
+// The ledger as a table: sortable, with a sticky head. Row elements are made once and moved, and
+// the browser lays out only those in sight (content-visibility), so that hundreds of rows stay
+// fluid and its own search still finds all of them. That needs rows that are boxes of their own
+// rather than parts of a table's layout, and with them the roles that such boxes lose.
 import { attr, h, shown, text } from "../shared/dom.js";
 import { duration, figure, isNumber, moment, signed } from "../shared/numbers.js";
 import { number } from "./rows.js";
@@ -21,10 +23,11 @@ export function createLedger({ open }) {
   const heads = columns.map((column) => {
     const title = h("span", {}, column.title);
     const button = h("button", { type: "button", class: "ark-sort", onclick: () => sortBy(column.key) }, title);
-    return h("th", { scope: "col", class: column.numeric ? "ark-number" : null, "data-key": column.key }, button);
+    return h("th", { scope: "col", role: "columnheader", class: column.numeric ? "ark-number" : null, "data-key": column.key }, button);
   });
-  const body = h("tbody");
-  const table = h("table", { class: "ark-table", testid: "ledger" }, h("colgroup", {}, columns.map((c) => h("col", { class: `ark-col-${c.key}` }))), h("thead", {}, h("tr", {}, heads)), body);
+  const body = h("tbody", { role: "rowgroup" });
+  const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads));
+  const table = h("table", { class: "ark-table", role: "table", testid: "ledger" }, head, body);
   const nothing = h("p", { class: "ark-empty" }, "No experiment is decided yet.");
   const dom = h("div", { class: "ark-ledger", role: "region", "aria-label": "Ledger of experiments" }, table, nothing);
 
@@ -79,9 +82,9 @@ export function createLedger({ open }) {
 
   function make(n) {
     const button = h("button", { type: "button", class: "ark-link", tabindex: "-1", title: "Open the card" });
-    const cells = columns.map((c) => h("td", { class: c.numeric ? "ark-number" : null }));
+    const cells = columns.map((c) => h("td", { role: "cell", class: c.numeric ? "ark-number" : null }));
     cells[0].append(button);
-    return { cells, button, tr: h("tr", { "data-n": n, testid: "ledger-row" }, cells) };
+    return { cells, button, tr: h("tr", { role: "row", "data-n": n, testid: "ledger-row" }, cells) };
   }
 
   function paint({ row, cells, button, tr }) {

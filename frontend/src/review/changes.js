@@ -5,9 +5,9 @@ import { lineDiff } from "./linediff.js";
 
 export const diffConfig = { override: lineDiff };
 
-/** Split a text into lines as the editor does. */
+/** Return a text as a document of the editor; nothing but line feeds ends a line. */
 export function toDoc(string) {
-  return Text.of(string.split(/\r\n?|\n/));
+  return Text.of(string.split("\n"));
 }
 
 /** Return the changed ranges between two documents. */

@@ -127,12 +127,8 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
 
   return {
     dom,
-    /** The text as it stands; exactly as proposed, line endings included, where nobody edited. */
-    text() {
-      const { doc } = view.state;
-      if (doc.eq(proposed)) return file.proposed;
-      return doc.sliceString(0, doc.length, file.proposed.includes("\r\n") ? "\r\n" : "\n");
-    },
+    /** The text as it stands. */
+    text: () => view.state.doc.toString(),
     /** How many ranges differ from the parent, and how many from the proposal. */
     counts: () => ({ changes: chunks().length, mine: view.state.field(mine).length }),
     rebuild: build,

@@ -4,6 +4,11 @@ import { enable, h, shown, text, uid } from "../shared/dom.js";
 /** Collapse white space: program.md gets one bullet, whatever the person pasted. */
 export const oneLine = (value) => value.trim().replace(/\s+/g, " ");
 
+/** The bullet that the kernel appends to program.md: `program.preview`, said again here. */
+export function bullet(line) {
+  return `- Never again: ${oneLine(line).replace(/^([-*+](\s+|$)|never again\b:?\s*)+/i, "")}`;
+}
+
 function panel(testid, title, submit, close, ...content) {
   const dom = h("form", { class: "ark-panel", testid, "aria-label": title, hidden: true, novalidate: true }, ...content);
   dom.addEventListener("submit", (event) => {
@@ -51,14 +56,14 @@ export function createRefuse({ send, close, say }) {
   function follow() {
     if (!own) line.value = oneLine(reason.value);
     shown(box, never.checked);
-    text(preview, `+ - ${oneLine(line.value)}`);
+    text(preview, `+ ${bullet(line.value)}`);
   }
   reason.addEventListener("input", follow);
   never.addEventListener("change", follow);
   line.addEventListener("input", () => {
     own = line.value !== "";
     shown(box, true);
-    text(preview, `+ - ${oneLine(line.value)}`);
+    text(preview, `+ ${bullet(line.value)}`);
   });
   const dom = panel("refuse-panel", "Refuse", submit, close, h("label", { for: reasonId }, "Why? The next proposer reads it."), reason, ask, box, h("div", { class: "ark-row" }, go, cancel));
   follow();

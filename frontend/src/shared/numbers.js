@@ -35,7 +35,7 @@ export function signed(value, digits = 3) {
 export function moment(iso) {
   const date = new Date(iso);
   if (!iso || Number.isNaN(date.getTime())) return "";
-  const time = { hour: "2-digit", minute: "2-digit" };
+  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   const today = date.toDateString() === new Date().toDateString();
   return date.toLocaleString(undefined, today ? time : { ...time, month: "short", day: "numeric" });
 }

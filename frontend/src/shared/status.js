@@ -24,9 +24,9 @@ export function createStatus() {
       mark.replaceChildren(...(message ? [icon(icons[kind])] : []));
       text(words, message);
     },
-    /** Clear what is older than `ms`, so that news of the last page don't stand under the next. */
+    /** Clear what was under way or is older than `ms`: news of the last page, under the next. */
     clearOlder(ms) {
-      if (Date.now() - at > ms) this.say("");
+      if (dom.dataset.kind === "busy" || Date.now() - at > ms) this.say("");
     },
   };
 }

@@ -73,6 +73,8 @@ export function connect({ model, el, status, again, handlers = {}, answered = ()
         PATIENCE,
       );
     },
+    /** The kernel was heard of in another way, which is an answer too. */
+    alive: settle,
     close() {
       settle();
       model.off("msg:custom", onMessage);
