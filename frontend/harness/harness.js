@@ -27,7 +27,10 @@ class Model {
     this.heard.set(name, [...(this.heard.get(name) ?? []), callback]);
   }
   off(name, callback) {
-    this.heard.set(name, (this.heard.get(name) ?? []).filter((f) => f !== callback));
+    this.heard.set(
+      name,
+      (this.heard.get(name) ?? []).filter((f) => f !== callback),
+    );
   }
   fire(name, ...args) {
     for (const callback of this.heard.get(name) ?? []) callback(...args);
@@ -37,6 +40,7 @@ class Model {
     this.fire("msg:custom", message, []);
   }
   send(message) {
+    if (this.closed) throw new Error("the comm is closed");
     this.sent.push(message);
     this.reply?.(message);
   }
@@ -60,14 +64,24 @@ const theme = asked.get("theme");
 if (theme) document.body.dataset.jpThemeLight = String(theme === "light");
 
 const { traits, children } = samples[asked.get("sample") ?? widget]();
-const models = Object.fromEntries(Object.entries(children ?? {}).map(([id, child]) => [id, new Model(child)]));
+const models = Object.fromEntries(
+  Object.entries(children ?? {}).map(([id, child]) => [id, new Model(child)]),
+);
 const model = new Model(traits, models);
 // An obliging kernel: says yes to everything after a moment, unless ?silent=1.
 if (!asked.get("silent")) {
   for (const each of [model, ...Object.values(models)]) {
     each.reply = ({ type, n }) => {
       if (type === "pong" || type === "draft") return;
-      setTimeout(() => each.receive(type === "card" ? { type, n, html: `<b>Experiment ${n}</b>` } : { type: "answer", to: type, ok: true, text: `${type}: done` }), 200);
+      setTimeout(
+        () =>
+          each.receive(
+            type === "card"
+              ? { type, n, html: `<b>Experiment ${n}</b>` }
+              : { type: "answer", to: type, ok: true, text: `${type}: done` },
+          ),
+        200,
+      );
     };
   }
 }

@@ -22,19 +22,35 @@ function render({ model, el }) {
   });
   const staircase = createStaircase({ open });
   const ledger = createLedger({ open });
-  const card = h("div", { class: "ark-card", role: "region", "aria-label": "Card of one experiment", tabindex: "0", testid: "card" }, h("p", { class: "ark-empty" }, "Click a mark or a row: its card comes here."));
+  const card = h(
+    "div",
+    {
+      class: "ark-card",
+      role: "region",
+      "aria-label": "Card of one experiment",
+      tabindex: "0",
+      testid: "card",
+    },
+    h("p", { class: "ark-empty" }, "Click a mark or a row: its card comes here."),
+  );
   const queue = h("h4", { tabindex: "-1" }, "Waiting for you");
   const slot = createSlot(model);
-  root.append(now.dom, night.dom, status.dom, staircase.dom, h("div", { class: "ark-columns" }, ledger.dom, card), h("section", { "aria-label": "Waiting for you" }, queue, slot.dom));
+  root.append(
+    now.dom,
+    night.dom,
+    status.dom,
+    staircase.dom,
+    h("div", { class: "ark-columns" }, ledger.dom, card),
+    h("section", { "aria-label": "Waiting for you" }, queue, slot.dom),
+  );
 
   let asked = null; // the number of the card that is on its way or shown
   let frame = 0;
 
   const talk = connect({
     model,
-    el,
     status,
-    again: "The night goes on by itself: start the kernel and run the cell again.",
+    again: "start it and run the cell again; a night goes on by itself.",
     handlers: {
       card({ n, html }) {
         if (n !== asked) return; // the person has clicked on
@@ -53,7 +69,10 @@ function render({ model, el }) {
   }
 
   function toQueue() {
-    queue.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    queue.scrollIntoView({
+      block: "start",
+      behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    });
     queue.focus({ preventScroll: true });
   }
 
@@ -97,9 +116,16 @@ function render({ model, el }) {
 
 /** What is known about a night, in the order in which a person asks. */
 function nightFacts(night) {
-  const of = (value, most) => (isNumber(most) ? `${figure(value)} of ${figure(most)}` : figure(value));
+  const of = (value, most) =>
+    isNumber(most) ? `${figure(value)} of ${figure(most)}` : figure(value);
   return [
-    [`${night.kept} kept`, `${night.discarded} discarded`, night.crashed && `${night.crashed} crashed`, night.refused && `${night.refused} refused`, night.failures && `${night.failures} failed proposals`]
+    [
+      `${night.kept} kept`,
+      `${night.discarded} discarded`,
+      night.crashed && `${night.crashed} crashed`,
+      night.refused && `${night.refused} refused`,
+      night.failures && `${night.failures} failed proposals`,
+    ]
       .filter(Boolean)
       .join(", "),
     isNumber(night.busy) && `device busy ${Math.round(night.busy * 100)} %`,

@@ -10,21 +10,53 @@ import { createCurve } from "./monitor/curve.js";
 
 const SURE = 3000; // ms in which a second click on Stop counts
 const NONE = "–";
-const icons = { queued: "clock", done: "check", crash: "cross", stopped: "cross", lost: "warn", saving: "clock" };
+const icons = {
+  queued: "clock",
+  done: "check",
+  crash: "cross",
+  stopped: "cross",
+  lost: "warn",
+  saving: "clock",
+};
 
 function render({ model, el }) {
   const root = adopt(el, "monitor");
   const status = createStatus();
   const title = h("b", { class: "ark-title", testid: "monitor-title" });
-  const phase = h("span", { class: "ark-phase", role: "status", "aria-live": "polite", testid: "monitor-phase" });
-  const stop = h("button", { type: "button", class: "ark-button ark-small", testid: "stop", title: "Stop this run; what it reached is kept" }, "Stop");
+  const phase = h("span", {
+    class: "ark-phase",
+    role: "status",
+    "aria-live": "polite",
+    testid: "monitor-phase",
+  });
+  const stop = h(
+    "button",
+    {
+      type: "button",
+      class: "ark-button ark-small",
+      testid: "stop",
+      title: "Stop this run; what it reached is kept",
+    },
+    "Stop",
+  );
   const bar = h("div", { class: "ark-bar-fill" });
-  const meter = h("div", { class: "ark-meter", role: "progressbar", "aria-label": "Budget used", "aria-valuemin": 0, "aria-valuemax": 100, testid: "monitor-progress" }, bar);
+  const meter = h(
+    "div",
+    {
+      class: "ark-meter",
+      role: "progressbar",
+      "aria-label": "Budget used",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      testid: "monitor-progress",
+    },
+    bar,
+  );
   const budget = h("span", { class: "ark-muted", testid: "monitor-budget" });
   const curve = createCurve();
   const cell = (name, testid) => {
-    const value = h("dd", { testid });
-    return { value, dom: h("div", {}, h("dt", {}, name), value) };
+    const value = h("div", { class: "ark-value", testid });
+    return { value, dom: h("div", {}, h("div", { class: "ark-name" }, name), value) };
   };
   const loss = cell("loss", "monitor-loss");
   const delta = cell("to the best, same point", "monitor-delta");
@@ -32,9 +64,17 @@ function render({ model, el }) {
   const memory = cell("memory", "monitor-memory");
   const spent = cell("time", "monitor-time");
   const left = cell("left", "monitor-left");
-  const figures = h("dl", { class: "ark-figures" }, [loss, delta, spent, left, memory, speed].map((c) => c.dom));
+  const figures = h(
+    "div",
+    { class: "ark-figures" },
+    [loss, delta, spent, left, memory, speed].map((c) => c.dom),
+  );
   const line = h("div", { class: "ark-line", testid: "monitor-line" });
-  const log = h("pre", { tabindex: "0", "aria-label": "Last lines of the log", testid: "monitor-log" });
+  const log = h("pre", {
+    tabindex: "0",
+    "aria-label": "Last lines of the log",
+    testid: "monitor-log",
+  });
   const fold = h("details", { class: "ark-fold", testid: "log" }, h("summary", {}, "Log"), log);
   root.append(
     h("div", { class: "ark-row ark-head" }, title, phase, stop),
@@ -52,9 +92,9 @@ function render({ model, el }) {
 
   const talk = connect({
     model,
-    el,
     status,
-    again: "The run goes on by itself: start the kernel and run the cell again.",
+    again: "start it and run the cell again; the run goes on by itself.",
+    over: () => Boolean(model.get("now")?.final),
     answered: () => calm(),
     gaveUp: () => calm(),
   });
@@ -118,7 +158,10 @@ function render({ model, el }) {
   function showPhase(name) {
     if (root.dataset.phase === name) return;
     root.dataset.phase = name;
-    phase.replaceChildren(...(icons[name] ? [icon(icons[name])] : [h("span", { class: "ark-dot" })]), name);
+    phase.replaceChildren(
+      ...(icons[name] ? [icon(icons[name])] : [h("span", { class: "ark-dot" })]),
+      name,
+    );
   }
 
   function showLog() {
@@ -135,7 +178,12 @@ function render({ model, el }) {
     soon();
   };
   fold.addEventListener("toggle", () => fold.open && showLog());
-  const heard = { "change:now": soon, "change:log": soon, "change:run": newCurve, "change:curve": newCurve };
+  const heard = {
+    "change:now": soon,
+    "change:log": soon,
+    "change:run": newCurve,
+    "change:curve": newCurve,
+  };
   for (const [name, callback] of Object.entries(heard)) model.on(name, callback);
   show();
 

@@ -11,38 +11,110 @@ import { createRefuse, createRevise } from "./review/panels.js";
 
 const AGAIN = "ark.review(campaign.pending())"; // what brings a review back after the kernel went
 const DRAFT_AFTER = 500; // ms without a key until a draft is sent
-const words = { approved: "Approved", refused: "Refused", revised: "Sent back for another try", rebased: "Moved to a newer parent" };
+const words = {
+  approved: "Approved",
+  refused: "Refused",
+  revised: "Sent back for another try",
+  rebased: "Moved to a newer parent",
+};
 const marks = { approved: "check", refused: "cross", revised: "again", rebased: "again" };
 
 function render({ model, el }) {
   const root = adopt(el, "review");
   const status = createStatus();
   const say = (message, kind) => status.say(message, kind);
-  const header = createHeader({ go: (step) => talk.ask({ type: "go", step }, "Turning the page…") });
+  const header = createHeader({
+    go: (step) => talk.ask({ type: "go", step }, "Turning the page…"),
+  });
   const files = createFiles({ onEdit: draftSoon, onEscape: leaveEditor, say });
-  const refuse = createRefuse({ send: (typed) => decide({ type: "refuse", ...typed }, "Refusing…"), close: () => open(null, refuseButton), say });
-  const revise = createRevise({ send: (typed) => decide({ type: "revise", ...typed }, "Asking the proposer…"), close: () => open(null, reviseButton), say });
+  const refuse = createRefuse({
+    send: (typed) => decide({ type: "refuse", ...typed }, "Refusing…"),
+    close: () => open(null, refuseButton),
+    say,
+  });
+  const revise = createRevise({
+    send: (typed) => decide({ type: "revise", ...typed }, "Asking the proposer…"),
+    close: () => open(null, reviseButton),
+    say,
+  });
 
   const guessId = uid("guess");
-  const guess = h("input", { id: guessId, type: "text", inputmode: "decimal", size: 8, placeholder: "-0.01", autocomplete: "off", testid: "guess" });
+  const guess = h("input", {
+    id: guessId,
+    type: "text",
+    inputmode: "decimal",
+    size: 8,
+    placeholder: "-0.01",
+    autocomplete: "off",
+    testid: "guess",
+  });
   const unit = h("span", { class: "ark-muted" });
   const button = (testid, look, label, title, action, name) =>
-    h("button", { type: "button", class: `ark-button ${look}`, testid, title, onclick: action }, icon(name), label);
-  const approveButton = button("approve", "ark-primary", "Approve", "Approve the text as it stands (Ctrl+Enter)", approve, "check");
-  const refuseButton = button("refuse", "", "Refuse…", "Refuse, with a reason (Alt+R)", () => open(refuse), "cross");
-  const reviseButton = button("revise", "", "Ask to revise…", "Feedback to the proposer, who tries again (Alt+V)", () => open(revise), "again");
+    h(
+      "button",
+      { type: "button", class: `ark-button ${look}`, testid, title, onclick: action },
+      icon(name),
+      label,
+    );
+  const approveButton = button(
+    "approve",
+    "ark-primary",
+    "Approve",
+    "Approve the text as it stands (Ctrl+Enter)",
+    approve,
+    "check",
+  );
+  const refuseButton = button(
+    "refuse",
+    "",
+    "Refuse…",
+    "Refuse, with a reason (Alt+R)",
+    () => open(refuse),
+    "cross",
+  );
+  const reviseButton = button(
+    "revise",
+    "",
+    "Ask to revise…",
+    "Feedback to the proposer, who tries again (Alt+V)",
+    () => open(revise),
+    "again",
+  );
   const keys = h(
     "details",
     { class: "ark-keys" },
     h("summary", {}, "keys"),
-    h("div", {}, "Ctrl+Enter approve · Alt+R refuse · Alt+V ask to revise · Alt+N / Alt+P next / previous change · Alt+Z take the change at the cursor back · Ctrl+F search · Esc leaves the editor"),
+    h(
+      "div",
+      {},
+      "Ctrl+Enter approve · Alt+R refuse · Alt+V ask to revise · Alt+N / Alt+P next / previous change · Alt+Z take the change at the cursor back · Ctrl+F search · Esc leaves the editor",
+    ),
   );
-  const choices = h("div", { class: "ark-choices" }, approveButton, refuseButton, reviseButton, h("span", { class: "ark-guess" }, h("label", { for: guessId }, "Your guess of the effect"), guess, unit), keys);
+  const choices = h(
+    "div",
+    { class: "ark-choices" },
+    approveButton,
+    refuseButton,
+    reviseButton,
+    h(
+      "span",
+      { class: "ark-guess" },
+      h("label", { for: guessId }, "Your guess of the effect"),
+      guess,
+      unit,
+    ),
+    keys,
+  );
   const decided = h("div", { class: "ark-decided", testid: "decided" });
   const bar = h("div", { class: "ark-bar", testid: "bar" }, choices, decided);
   const prompt = fold("prompt", "Prompt");
   const reply = fold("reply", "Reply");
-  const empty = h("p", { class: "ark-empty", testid: "empty" }, icon("check"), "Nothing waits for you.");
+  const empty = h(
+    "p",
+    { class: "ark-empty", testid: "empty" },
+    icon("check"),
+    "Nothing waits for you.",
+  );
   const sheet = h("div", {}, header.dom, files.dom, bar);
   const lower = h("div", {}, refuse.dom, revise.dom, prompt.dom, reply.dom);
   root.append(empty, sheet, status.dom, lower);
@@ -55,9 +127,9 @@ function render({ model, el }) {
 
   const talk = connect({
     model,
-    el,
     status,
-    again: `Start it and type: ${AGAIN}`,
+    again: `start it and type: ${AGAIN}`,
+    over: () => page.status !== "open",
     handlers: {
       ping: () => talk.tell({ type: "pong" }),
       stream(message) {
@@ -92,7 +164,10 @@ function render({ model, el }) {
     if (busy) return;
     const value = guess.value.trim().replace("−", "-");
     if (value && !Number.isFinite(Number(value))) {
-      say(`The guess '${guess.value}' is not a number; write for example -0.01, or nothing.`, "error");
+      say(
+        `The guess '${guess.value}' is not a number; write for example -0.01, or nothing.`,
+        "error",
+      );
       guess.focus();
       return;
     }
@@ -137,7 +212,10 @@ function render({ model, el }) {
     shown(sheet, something);
     shown(lower, something);
     root.dataset.status = page.status ?? "empty";
-    root.setAttribute("aria-label", something ? `Review of a proposal for ${page.campaign}` : "Review");
+    root.setAttribute(
+      "aria-label",
+      something ? `Review of a proposal for ${page.campaign}` : "Review",
+    );
     if (!something) {
       files.destroy();
       header.destroy();
@@ -156,7 +234,8 @@ function render({ model, el }) {
     if (inside && !visible(document.activeElement)) (turned ? header : status).focus();
   }
 
-  const visible = (element) => root.contains(element) && element.checkVisibility({ visibilityProperty: true });
+  const visible = (element) =>
+    root.contains(element) && element.checkVisibility({ visibilityProperty: true });
 
   function sameFiles(a, b) {
     const of = ({ files: list }) => JSON.stringify((list ?? []).map((f) => [f.path, f.old, f.new]));
@@ -165,7 +244,12 @@ function render({ model, el }) {
 
   function keep() {
     sendDraft();
-    kept.set(page.id, { texts: files.edited() ? files.texts() : null, guess: guess.value, refuse: refuse.typed, revise: revise.typed });
+    kept.set(page.id, {
+      texts: files.edited() ? files.texts() : null,
+      guess: guess.value,
+      refuse: refuse.typed,
+      revise: revise.typed,
+    });
   }
 
   function restore(turned) {
@@ -177,8 +261,11 @@ function render({ model, el }) {
     hold("");
     open(null, null);
     if (page.status !== "open") return;
-    const drafts = (page.files ?? []).filter((file) => file.draft !== null && file.draft !== undefined && file.draft !== file.new);
-    if (!before && drafts.length) say(`Your edits of ${drafts.map((file) => file.path).join(", ")} were restored.`, "info");
+    const drafts = (page.files ?? []).filter(
+      (file) => file.draft !== null && file.draft !== undefined && file.draft !== file.new,
+    );
+    if (!before && drafts.length)
+      say(`Your edits of ${drafts.map((file) => file.path).join(", ")} were restored.`, "info");
     else if (turned) status.clearOlder(2000);
   }
 
@@ -189,15 +276,26 @@ function render({ model, el }) {
     shown(decided, !isOpen);
     if (isOpen) return;
     const { by, reason, at, edited } = page.decided ?? {};
-    const who = [words[page.status] ?? page.status, by && `by ${by}`, at && moment(at)].filter(Boolean).join(" ");
-    decided.replaceChildren(icon(marks[page.status] ?? "info"), h("b", {}, who), edited ? h("span", { class: "ark-tag" }, "edited by hand") : "", h("span", { class: "ark-reason" }, reason ?? ""));
+    const who = [words[page.status] ?? page.status, by && `by ${by}`, at && moment(at)]
+      .filter(Boolean)
+      .join(" ");
+    decided.replaceChildren(
+      icon(marks[page.status] ?? "info"),
+      h("b", {}, who),
+      edited ? h("span", { class: "ark-tag" }, "edited by hand") : "",
+      h("span", { class: "ark-reason" }, reason ?? ""),
+    );
   }
 
   function onKey(event) {
     const command = event.ctrlKey || event.metaKey;
     let action = null;
     if (command && !event.altKey && event.key === "Enter") {
-      action = refuse.dom.contains(event.target) ? refuse.submit : revise.dom.contains(event.target) ? revise.submit : approve;
+      action = refuse.dom.contains(event.target)
+        ? refuse.submit
+        : revise.dom.contains(event.target)
+          ? revise.submit
+          : approve;
     } else if (event.altKey && !command && !event.shiftKey) {
       // By the key's place: with Alt a Mac types other letters.
       action = {

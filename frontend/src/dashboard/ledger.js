@@ -22,14 +22,32 @@ const columns = [
 export function createLedger({ open }) {
   const heads = columns.map((column) => {
     const title = h("span", {}, column.title);
-    const button = h("button", { type: "button", class: "ark-sort", onclick: () => sortBy(column.key) }, title);
-    return h("th", { scope: "col", role: "columnheader", class: column.numeric ? "ark-number" : null, "data-key": column.key }, button);
+    const button = h(
+      "button",
+      { type: "button", class: "ark-sort", onclick: () => sortBy(column.key) },
+      title,
+    );
+    return h(
+      "th",
+      {
+        scope: "col",
+        role: "columnheader",
+        class: column.numeric ? "ark-number" : null,
+        "data-key": column.key,
+      },
+      button,
+    );
   });
   const body = h("tbody", { role: "rowgroup" });
   const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads));
   const table = h("table", { class: "ark-table", role: "table", testid: "ledger" }, head, body);
   const nothing = h("p", { class: "ark-empty" }, "No experiment is decided yet.");
-  const dom = h("div", { class: "ark-ledger", role: "region", "aria-label": "Ledger of experiments" }, table, nothing);
+  const dom = h(
+    "div",
+    { class: "ark-ledger", role: "region", "aria-label": "Ledger of experiments" },
+    table,
+    nothing,
+  );
 
   const known = new Map(); // n -> { row, json, tr, button }
   let sort = { key: "n", down: true };
@@ -43,10 +61,16 @@ export function createLedger({ open }) {
 
   function arrange() {
     for (const th of heads) {
-      attr(th, "aria-sort", th.dataset.key === sort.key ? (sort.down ? "descending" : "ascending") : null);
+      attr(
+        th,
+        "aria-sort",
+        th.dataset.key === sort.key ? (sort.down ? "descending" : "ascending") : null,
+      );
     }
     const sign = sort.down ? -1 : 1;
-    order = [...known.values()].sort((a, b) => compare(a.row[sort.key], b.row[sort.key], sign) || b.row.n - a.row.n);
+    order = [...known.values()].sort(
+      (a, b) => compare(a.row[sort.key], b.row[sort.key], sign) || b.row.n - a.row.n,
+    );
     body.append(...order.map(({ tr }) => tr));
     if (!current || !known.has(current.row.n)) focusable(order[0]);
   }
@@ -81,10 +105,21 @@ export function createLedger({ open }) {
   }
 
   function make(n) {
-    const button = h("button", { type: "button", class: "ark-link", tabindex: "-1", title: "Open the card" });
-    const cells = columns.map((c) => h("td", { role: "cell", class: c.numeric ? "ark-number" : null }));
+    const button = h("button", {
+      type: "button",
+      class: "ark-link",
+      tabindex: "-1",
+      title: "Open the card",
+    });
+    const cells = columns.map((c) =>
+      h("td", { role: "cell", class: c.numeric ? "ark-number" : null }),
+    );
     cells[0].append(button);
-    return { cells, button, tr: h("tr", { role: "row", "data-n": n, testid: "ledger-row" }, cells) };
+    return {
+      cells,
+      button,
+      tr: h("tr", { role: "row", "data-n": n, testid: "ledger-row" }, cells),
+    };
   }
 
   function paint({ row, cells, button, tr }) {
@@ -104,7 +139,14 @@ export function createLedger({ open }) {
   });
   body.addEventListener("keydown", (event) => {
     const at = order.indexOf(entryOf(event));
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: order.length - 1, PageDown: at + 10, PageUp: at - 10 }[event.key];
+    const to = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: order.length - 1,
+      PageDown: at + 10,
+      PageUp: at - 10,
+    }[event.key];
     if (to === undefined || at < 0) return;
     event.preventDefault();
     focusable(order[Math.max(0, Math.min(order.length - 1, to))]);
@@ -118,7 +160,8 @@ export function createLedger({ open }) {
     nameMetric: (name) => text(heads[2].querySelector("span"), name || "metric"),
     /** Mark the row whose card is open. */
     mark(n) {
-      for (const { row, tr } of known.values()) attr(tr, "aria-current", row.n === n ? "true" : null);
+      for (const { row, tr } of known.values())
+        attr(tr, "aria-current", row.n === n ? "true" : null);
     },
   };
 }

@@ -7,12 +7,42 @@ export function createNow({ toQueue }) {
   const campaign = h("b", { testid: "campaign" });
   const host = h("span", { class: "ark-muted" });
   const best = h("span", { class: "ark-best", testid: "best" });
-  const state = h("span", { class: "ark-state", role: "status", "aria-live": "polite", testid: "state" });
-  const [proposing, training] = ["proposing", "training"].map((name) => step(name, h("span", { class: "ark-step" })));
-  const approval = step("approval", h("button", { type: "button", class: "ark-step", onclick: toQueue, title: "Go to what waits for you" }));
-  const steps = h("ol", { class: "ark-steps-now", "aria-label": "Steps" }, [proposing, training, approval].map((s) => h("li", {}, s.dom)));
+  const state = h("span", {
+    class: "ark-state",
+    role: "status",
+    "aria-live": "polite",
+    testid: "state",
+  });
+  const [proposing, training] = ["proposing", "training"].map((name) =>
+    step(name, h("span", { class: "ark-step" })),
+  );
+  const approval = step(
+    "approval",
+    h("button", {
+      type: "button",
+      class: "ark-step",
+      onclick: toQueue,
+      title: "Go to what waits for you",
+    }),
+  );
+  const steps = h(
+    "ol",
+    { class: "ark-steps-now", "aria-label": "Steps" },
+    [proposing, training, approval].map((s) => h("li", {}, s.dom)),
+  );
   const bar = h("div", { class: "ark-bar-fill" });
-  const meter = h("div", { class: "ark-meter", role: "progressbar", "aria-label": "The run's budget", "aria-valuemin": 0, "aria-valuemax": 100, testid: "run-progress" }, bar);
+  const meter = h(
+    "div",
+    {
+      class: "ark-meter",
+      role: "progressbar",
+      "aria-label": "The run's budget",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      testid: "run-progress",
+    },
+    bar,
+  );
   const line = h("span", { class: "ark-line", testid: "run-line" });
   const run = h("div", { class: "ark-row ark-run" }, meter, line);
 
@@ -34,7 +64,11 @@ export function createNow({ toQueue }) {
       const share = isNumber(now?.progress) ? Math.min(1, Math.max(0, now.progress)) : 0;
       bar.style.transform = `scaleX(${share.toFixed(4)})`;
       attr(meter, "aria-valuenow", Math.round(share * 100));
-      const words = now ? [now.title, now.phase, isNumber(now.loss) && `loss ${figure(now.loss)}`, now.line].filter(Boolean).join(" · ") : "";
+      const words = now
+        ? [now.title, now.phase, isNumber(now.loss) && `loss ${figure(now.loss)}`, now.line]
+            .filter(Boolean)
+            .join(" · ")
+        : "";
       text(line, words);
       attr(line, "title", words || null);
     },
@@ -58,14 +92,33 @@ function step(name, dom) {
 
 /** Make the row about the night; the callbacks send what the person wants of it. */
 export function createNight({ pause, resume, stop }) {
-  const phase = h("b", { class: "ark-phase", role: "status", "aria-live": "polite", testid: "night-phase" });
+  const phase = h("b", {
+    class: "ark-phase",
+    role: "status",
+    "aria-live": "polite",
+    testid: "night-phase",
+  });
   const bar = h("div", { class: "ark-bar-fill" });
-  const meter = h("div", { class: "ark-meter", role: "progressbar", "aria-label": "Experiments of the night", "aria-valuemin": 0, testid: "night-progress" }, bar);
+  const meter = h(
+    "div",
+    {
+      class: "ark-meter",
+      role: "progressbar",
+      "aria-label": "Experiments of the night",
+      "aria-valuemin": 0,
+      testid: "night-progress",
+    },
+    bar,
+  );
   const done = h("span", { testid: "night-done" });
   const facts = h("div", { class: "ark-row ark-facts", testid: "night-facts" });
   const notes = h("ul", { class: "ark-notes", testid: "night-notes" });
   const make = (testid, label, title, action, look = "") =>
-    h("button", { type: "button", class: `ark-button ark-small ${look}`, testid, title, onclick: action }, label);
+    h(
+      "button",
+      { type: "button", class: `ark-button ark-small ${look}`, testid, title, onclick: action },
+      label,
+    );
   const pauseButton = make("pause", "Pause", "Let the current run end, start no other", pause);
   const resumeButton = make("resume", "Resume", "Go on", resume, "ark-primary");
   const stopButton = make("stop", "Stop…", "End the night", () => ask(true));
@@ -73,13 +126,45 @@ export function createNight({ pause, resume, stop }) {
     ask(false);
     stop(now);
   };
-  const after = make("stop-after", "Stop after this run", "The run that trains is finished and scored", () => choose(false), "ark-danger");
-  const atOnce = make("stop-now", "Stop now", "The run that trains is stopped and not counted", () => choose(true), "ark-danger");
+  const after = make(
+    "stop-after",
+    "Stop after this run",
+    "The run that trains is finished and scored",
+    () => choose(false),
+    "ark-danger",
+  );
+  const atOnce = make(
+    "stop-now",
+    "Stop now",
+    "The run that trains is stopped and not counted",
+    () => choose(true),
+    "ark-danger",
+  );
   const never = make("stop-cancel", "Go on", "Don't stop", () => ask(false));
   const normal = h("span", { class: "ark-row" }, pauseButton, resumeButton, stopButton);
-  const question = h("span", { class: "ark-row", hidden: true, role: "group", "aria-label": "Stop the night" }, after, atOnce, never);
+  const question = h(
+    "span",
+    { class: "ark-row", hidden: true, role: "group", "aria-label": "Stop the night" },
+    after,
+    atOnce,
+    never,
+  );
   const tools = h("span", { class: "ark-night-tools" }, normal, question);
-  const dom = h("section", { class: "ark-night", "aria-label": "Night", testid: "night" }, h("div", { class: "ark-row" }, h("span", { class: "ark-muted" }, "night"), phase, meter, done, tools), facts, notes);
+  const dom = h(
+    "section",
+    { class: "ark-night", "aria-label": "Night", testid: "night" },
+    h(
+      "div",
+      { class: "ark-row" },
+      h("span", { class: "ark-muted" }, "night"),
+      phase,
+      meter,
+      done,
+      tools,
+    ),
+    facts,
+    notes,
+  );
   question.addEventListener("keydown", (event) => event.key === "Escape" && ask(false));
 
   function ask(yes) {

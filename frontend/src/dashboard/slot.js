@@ -17,7 +17,9 @@ export function createSlot(model) {
     if (!next) return;
     let made = null;
     try {
-      const child = await model.widget_manager.get_model(next.replace(/^(IPY_MODEL_|anywidget:)/, ""));
+      const child = await model.widget_manager.get_model(
+        next.replace(/^(IPY_MODEL_|anywidget:)/, ""),
+      );
       made = await model.widget_manager.create_view(child);
     } catch (error) {
       // A saved notebook without its kernel: there is no model to show.

@@ -18,15 +18,39 @@ export function createStaircase({ open }) {
   const suspect = s("path", { class: "ark-suspect" });
   const kept = s("path", { class: "ark-kept" });
   const ring = s("circle", { class: "ark-ring", r: 7, cx: -20, cy: -20 });
-  const svg = s("svg", { height: HEIGHT, "aria-hidden": "true" }, grid, steps, discarded, failed, suspect, kept, ring);
+  const svg = s(
+    "svg",
+    { height: HEIGHT, "aria-hidden": "true" },
+    grid,
+    steps,
+    discarded,
+    failed,
+    suspect,
+    kept,
+    ring,
+  );
   const tip = h("div", { class: "ark-tip", hidden: true });
   const name = h("span", { class: "ark-axis" });
   const key = (kind, words) => h("span", { class: `ark-mark ark-mark-${kind}` }, words);
-  const legend = h("div", { class: "ark-legend" }, name, key("kept", "kept"), key("discarded", "discarded"), key("failed", "crash or refused"));
+  const legend = h(
+    "div",
+    { class: "ark-legend" },
+    name,
+    key("kept", "kept"),
+    key("discarded", "discarded"),
+    key("failed", "crash or refused"),
+  );
   // A slider is what a row of points that arrow keys walk along is to a screen reader.
   const box = h(
     "div",
-    { class: "ark-plot-box", role: "slider", tabindex: "0", "aria-label": "Experiments; arrow keys move, Enter opens the card", "aria-valuemin": 0, testid: "plot" },
+    {
+      class: "ark-plot-box",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Experiments; arrow keys move, Enter opens the card",
+      "aria-valuemin": 0,
+      testid: "plot",
+    },
     svg,
     tip,
   );
@@ -51,13 +75,29 @@ export function createStaircase({ open }) {
     const worse = smaller ? EDGE.top : HEIGHT - EDGE.bottom;
     const inside = (value) => Math.min(HEIGHT - EDGE.bottom, Math.max(EDGE.top, y(value)));
 
-    marks = rows.map((row) => ({ row, x: x(row.n), y: isNumber(row.value) ? inside(row.value) : worse }));
+    marks = rows.map((row) => ({
+      row,
+      x: x(row.n),
+      y: isNumber(row.value) ? inside(row.value) : worse,
+    }));
     const of = (...kinds) => marks.filter(({ row }) => kinds.includes(row.status));
     const keeps = of("keep");
     attr(kept, "d", keeps.map((m) => dot(m, 4)).join(""));
-    attr(discarded, "d", of("discard").map((m) => dot(m, 2.6)).join(""));
+    attr(
+      discarded,
+      "d",
+      of("discard")
+        .map((m) => dot(m, 2.6))
+        .join(""),
+    );
     attr(failed, "d", of("crash", "refused").map(cross).join(""));
-    attr(suspect, "d", of("quarantine").map((m) => dot(m, 4)).join(""));
+    attr(
+      suspect,
+      "d",
+      of("quarantine")
+        .map((m) => dot(m, 4))
+        .join(""),
+    );
     attr(steps, "d", staircase(keeps, width - EDGE.right));
     axes(x, y, low, high, last);
     attr(svg, "width", width);
@@ -74,7 +114,10 @@ export function createStaircase({ open }) {
       .filter(Number.isInteger)
       .map((n) => s("text", { x: x(n), y: HEIGHT - 6, "text-anchor": "middle" }, String(n)));
     grid.replaceChildren(...across, ...along);
-    text(name, `${board.metric ?? ""}${board.unit ? `, ${board.unit}` : ""} (${board.goal === "maximize" ? "higher" : "lower"} is better)`);
+    text(
+      name,
+      `${board.metric ?? ""}${board.unit ? `, ${board.unit}` : ""} (${board.goal === "maximize" ? "higher" : "lower"} is better)`,
+    );
   }
 
   function choose(index, show = true) {
@@ -105,7 +148,9 @@ export function createStaircase({ open }) {
   }
 
   box.addEventListener("pointermove", (event) => choose(nearest(event)));
-  box.addEventListener("pointerleave", () => choose(document.activeElement === box ? chosen : -1, false));
+  box.addEventListener("pointerleave", () =>
+    choose(document.activeElement === box ? chosen : -1, false),
+  );
   box.addEventListener("click", (event) => {
     const index = nearest(event);
     choose(index);
@@ -117,7 +162,16 @@ export function createStaircase({ open }) {
     else {
       const end = marks.length - 1;
       const from = chosen < 0 ? end + 1 : chosen; // the first arrow goes to the newest
-      const to = { ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1, Home: 0, End: end, PageUp: from - 10, PageDown: from + 10 }[event.key];
+      const to = {
+        ArrowLeft: from - 1,
+        ArrowDown: from - 1,
+        ArrowRight: from + 1,
+        ArrowUp: from + 1,
+        Home: 0,
+        End: end,
+        PageUp: from - 10,
+        PageDown: from + 10,
+      }[event.key];
       if (to === undefined) return;
       choose(Math.max(0, Math.min(end, to)));
     }
@@ -153,7 +207,8 @@ export function createStaircase({ open }) {
   };
 }
 
-const dot = ({ x, y }, r) => `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+const dot = ({ x, y }, r) =>
+  `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
 const cross = ({ x, y }) => `M${(x - 3.5).toFixed(1)} ${(y - 3.5).toFixed(1)}l7 7m0-7l-7 7`;
 
 function staircase(keeps, end) {

@@ -12,16 +12,41 @@ export function createCurve() {
   const here = s("line", { class: "ark-curve-here", y1: 0, y2: HEIGHT });
   const svg = s(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "data-testid": "monitor-plot" },
+    {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+      "data-testid": "monitor-plot",
+    },
     here,
     best,
     own,
   );
-  const [high, low] = [h("span", { class: "ark-curve-high" }), h("span", { class: "ark-curve-low" })];
+  const [high, low] = [
+    h("span", { class: "ark-curve-high" }),
+    h("span", { class: "ark-curve-low" }),
+  ];
   const bestName = h("span", { class: "ark-key ark-key-best" });
-  const legend = h("div", { class: "ark-legend" }, h("span", { class: "ark-key ark-key-own" }, "this run"), bestName);
+  const legend = h(
+    "div",
+    { class: "ark-legend" },
+    h("span", { class: "ark-key ark-key-own" }, "this run"),
+    bestName,
+  );
   const nothing = h("span", { class: "ark-curve-nothing" }, "no loss yet");
-  const dom = h("div", { class: "ark-curve" }, legend, h("div", { class: "ark-curve-box" }, svg, high, low, nothing), h("div", { class: "ark-curve-x" }, h("span", {}, "0 %"), h("span", {}, "of the budget"), h("span", {}, "100 %")));
+  const dom = h(
+    "div",
+    { class: "ark-curve" },
+    legend,
+    h("div", { class: "ark-curve-box" }, svg, high, low, nothing),
+    h(
+      "div",
+      { class: "ark-curve-x" },
+      h("span", {}, "0 %"),
+      h("span", {}, "of the budget"),
+      h("span", {}, "100 %"),
+    ),
+  );
 
   return {
     dom,
@@ -46,9 +71,16 @@ export function createCurve() {
       attr(here, "x2", end ? x(end[0]).toFixed(1) : -9);
       text(high, values.length ? figure(top + pad, 3) : "");
       text(low, values.length ? figure(bottom - pad, 3) : "");
-      attr(svg, "aria-label", end ? `Loss curve: ${figure(end[1])} at ${Math.round(end[0] * 100)} % of the budget` : "Loss curve, empty");
+      attr(
+        svg,
+        "aria-label",
+        end
+          ? `Loss curve: ${figure(end[1])} at ${Math.round(end[0] * 100)} % of the budget`
+          : "Loss curve, empty",
+      );
     },
   };
 }
 
-const clean = (curve) => (curve ?? []).filter(([progress, loss]) => isNumber(progress) && isNumber(loss));
+const clean = (curve) =>
+  (curve ?? []).filter(([progress, loss]) => isNumber(progress) && isNumber(loss));

@@ -1,10 +1,24 @@
 // One file: what it was beside (or within) what it becomes; the new text can be edited in place.
-import { defaultKeymap, history, historyField, historyKeymap, indentWithTab } from "@codemirror/commands";
+import {
+  defaultKeymap,
+  history,
+  historyField,
+  historyKeymap,
+  indentWithTab,
+} from "@codemirror/commands";
 import { bracketMatching, indentOnInput } from "@codemirror/language";
 import { Chunk, MergeView, getChunks, unifiedMergeView } from "@codemirror/merge";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { EditorState, StateField } from "@codemirror/state";
-import { Decoration, EditorView, drawSelection, highlightActiveLine, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
+import {
+  Decoration,
+  EditorView,
+  drawSelection,
+  highlightActiveLine,
+  highlightSpecialChars,
+  keymap,
+  lineNumbers,
+} from "@codemirror/view";
 import { h } from "../shared/dom.js";
 import { icon } from "../shared/icons.js";
 import { chunkAt, chunksOf, diffConfig, reverting, toDoc } from "./changes.js";
@@ -57,7 +71,13 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
         if (update.focusChanged) visited = true;
         if (update.docChanged) onEdit();
       }),
-      keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab, { key: "Escape", run: onEscape }]),
+      keymap.of([
+        ...defaultKeymap,
+        ...historyKeymap,
+        ...searchKeymap,
+        indentWithTab,
+        { key: "Escape", run: onEscape },
+      ]),
     ];
   }
 
@@ -71,10 +91,14 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
     if (nowSplit) {
       merge = new MergeView({
         parent: dom,
-        a: { doc: old, extensions: [looks, EditorState.readOnly.of(true), EditorView.editable.of(false)] },
+        a: {
+          doc: old,
+          extensions: [looks, EditorState.readOnly.of(true), EditorView.editable.of(false)],
+        },
         b: { doc, selection, extensions: editable(before) },
         revertControls: readOnly ? undefined : "a-to-b",
-        renderRevertControl: () => revertButton((button) => merge.chunks[Number(button.dataset.chunk)]),
+        renderRevertControl: () =>
+          revertButton((button) => merge.chunks[Number(button.dataset.chunk)]),
         collapseUnchanged,
         diffConfig,
       });
@@ -83,7 +107,9 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
       const mergeControls = (type) =>
         type === "accept"
           ? h("span", { hidden: true }) // the patch is approved as a whole
-          : revertButton((button) => chunkAt(chunks(), view.posAtDOM(button.closest(".cm-deletedChunk"))));
+          : revertButton((button) =>
+              chunkAt(chunks(), view.posAtDOM(button.closest(".cm-deletedChunk"))),
+            );
       view = new EditorView({
         parent: dom,
         state: EditorState.create({
@@ -92,7 +118,12 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
           extensions: [
             editable(before),
             EditorView.editorAttributes.of({ class: "cm-merge-b" }),
-            unifiedMergeView({ original: old, mergeControls: readOnly ? false : mergeControls, collapseUnchanged, diffConfig }),
+            unifiedMergeView({
+              original: old,
+              mergeControls: readOnly ? false : mergeControls,
+              collapseUnchanged,
+              diffConfig,
+            }),
           ],
         }),
       });
@@ -102,7 +133,17 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
 
   function revertButton(find) {
     const label = "Take this change back (Alt+Z at the cursor)";
-    const button = h("button", { type: "button", class: "ark-revert", title: label, "aria-label": label, testid: "hunk-revert" }, icon("undo"));
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "ark-revert",
+        title: label,
+        "aria-label": label,
+        testid: "hunk-revert",
+      },
+      icon("undo"),
+    );
     // The merge view acts on mousedown, which a keyboard never sends; a click comes from both.
     button.addEventListener("mousedown", (event) => {
       event.preventDefault();
@@ -136,11 +177,17 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
     step(direction) {
       const at = visited ? view.state.selection.main.head : -1;
       const all = chunks();
-      const found = direction > 0 ? all.find((c) => c.fromB > at) : all.findLast((c) => c.fromB < at && c.endB < at);
+      const found =
+        direction > 0
+          ? all.find((c) => c.fromB > at)
+          : all.findLast((c) => c.fromB < at && c.endB < at);
       if (!found) return false;
       visited = true;
       const pos = Math.min(found.fromB, view.state.doc.length);
-      view.dispatch({ selection: { anchor: pos }, effects: EditorView.scrollIntoView(pos, { y: "center" }) });
+      view.dispatch({
+        selection: { anchor: pos },
+        effects: EditorView.scrollIntoView(pos, { y: "center" }),
+      });
       view.focus();
       return true;
     },
@@ -164,7 +211,8 @@ function mineField(proposed) {
   const line = Decoration.line({ class: "ark-mine" });
   return StateField.define({
     create: (state) => chunksOf(proposed, state.doc),
-    update: (found, tr) => (tr.docChanged ? Chunk.updateB(found, proposed, tr.newDoc, tr.changes, diffConfig) : found),
+    update: (found, tr) =>
+      tr.docChanged ? Chunk.updateB(found, proposed, tr.newDoc, tr.changes, diffConfig) : found,
     provide: (field) =>
       EditorView.decorations.compute([field], (state) => {
         const marks = [];

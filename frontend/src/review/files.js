@@ -32,12 +32,35 @@ export function createFiles({ onEdit, onEscape, say }) {
   const tabs = h("div", { class: "ark-tabs", role: "tablist", "aria-label": "Changed files" });
   const counter = h("span", { class: "ark-counter", testid: "counter", role: "note" });
   const tool = (testid, label, title, action, mark) =>
-    h("button", { type: "button", class: "ark-button ark-small", testid, title, onclick: action, "aria-label": mark ? title : null }, mark ? icon(mark) : label);
+    h(
+      "button",
+      {
+        type: "button",
+        class: "ark-button ark-small",
+        testid,
+        title,
+        onclick: action,
+        "aria-label": mark ? title : null,
+      },
+      mark ? icon(mark) : label,
+    );
   const before = tool("previous-change", "", "Previous change (Alt+P)", () => step(-1), "up");
   const after = tool("next-change", "", "Next change (Alt+N)", () => step(1), "down");
-  const undo = tool("revert-at-cursor", "Revert change", "Take the change at the cursor back (Alt+Z)", () => revert());
-  const reset = tool("reset", "Reset my edits", "Back to the text as proposed; Ctrl+Z in the editor undoes it", () => resetAll());
-  const expand = tool("expand", "Show all lines", "Show unchanged lines too", () => view({ expanded: !expanded }));
+  const undo = tool(
+    "revert-at-cursor",
+    "Revert change",
+    "Take the change at the cursor back (Alt+Z)",
+    () => revert(),
+  );
+  const reset = tool(
+    "reset",
+    "Reset my edits",
+    "Back to the text as proposed; Ctrl+Z in the editor undoes it",
+    () => resetAll(),
+  );
+  const expand = tool("expand", "Show all lines", "Show unchanged lines too", () =>
+    view({ expanded: !expanded }),
+  );
   const toggle = tool("view-toggle", "", "Side by side or unified", () => {
     habit.split = !split;
     view({ split: !split });
@@ -47,7 +70,13 @@ export function createFiles({ onEdit, onEscape, say }) {
   const dom = h(
     "div",
     { class: "ark-files" },
-    h("div", { class: "ark-tools" }, tabs, counter, h("span", { class: "ark-tool-group" }, before, after, undo, reset, expand, toggle)),
+    h(
+      "div",
+      { class: "ark-tools" },
+      tabs,
+      counter,
+      h("span", { class: "ark-tool-group" }, before, after, undo, reset, expand, toggle),
+    ),
     sides,
     box,
   );
@@ -63,7 +92,13 @@ export function createFiles({ onEdit, onEscape, say }) {
     clear();
     readOnly = page.status !== "open";
     files = (page.files ?? []).map(({ path, old, new: proposed, draft }) => {
-      const file = { path, old, proposed, text: readOnly ? proposed : (texts?.[path] ?? draft ?? proposed), editor: null };
+      const file = {
+        path,
+        old,
+        proposed,
+        text: readOnly ? proposed : (texts?.[path] ?? draft ?? proposed),
+        editor: null,
+      };
       const [was, made, is] = [old, proposed, file.text].map(toDoc);
       file.counts = { changes: chunksOf(was, is).length, mine: chunksOf(made, is).length };
       return file;
@@ -81,7 +116,15 @@ export function createFiles({ onEdit, onEscape, say }) {
     file.label = h("span");
     file.tab = h(
       "button",
-      { type: "button", class: "ark-tab", role: "tab", id: `${name}-${index}`, testid: "file-tab", onclick: () => open(file), onkeydown: arrows },
+      {
+        type: "button",
+        class: "ark-tab",
+        role: "tab",
+        id: `${name}-${index}`,
+        testid: "file-tab",
+        onclick: () => open(file),
+        onkeydown: arrows,
+      },
       file.label,
     );
     return file.tab;
@@ -145,7 +188,10 @@ export function createFiles({ onEdit, onEscape, say }) {
   /** Go to the next or previous change, into the neighbouring file when this one has no more. */
   function step(direction) {
     if (!current || current.editor.step(direction)) return;
-    const rest = direction > 0 ? files.slice(files.indexOf(current) + 1) : files.slice(0, files.indexOf(current)).reverse();
+    const rest =
+      direction > 0
+        ? files.slice(files.indexOf(current) + 1)
+        : files.slice(0, files.indexOf(current)).reverse();
     for (const file of rest) {
       if (!file.counts.changes) continue;
       open(file);
@@ -184,7 +230,10 @@ export function createFiles({ onEdit, onEscape, say }) {
     current = null;
   }
 
-  const texts = () => Object.fromEntries(files.map((file) => [file.path, file.editor ? file.editor.text() : file.text]));
+  const texts = () =>
+    Object.fromEntries(
+      files.map((file) => [file.path, file.editor ? file.editor.text() : file.text]),
+    );
 
   return {
     dom,
@@ -193,7 +242,8 @@ export function createFiles({ onEdit, onEscape, say }) {
     revert,
     texts,
     /** Whether a person's text differs from the proposal. */
-    edited: () => files.some((file) => (file.editor ? file.editor.text() : file.text) !== file.proposed),
+    edited: () =>
+      files.some((file) => (file.editor ? file.editor.text() : file.text) !== file.proposed),
     destroy: clear,
   };
 }

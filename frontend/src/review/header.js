@@ -17,15 +17,41 @@ export function createHeader({ go }) {
   const where = h("span", { class: "ark-where" });
   const place = h("span", { class: "ark-place", testid: "position" });
   const step = (testid, by, label, name) =>
-    h("button", { type: "button", class: "ark-button ark-small", testid, title: label, "aria-label": label, onclick: () => go(by) }, icon(name));
+    h(
+      "button",
+      {
+        type: "button",
+        class: "ark-button ark-small",
+        testid,
+        title: label,
+        "aria-label": label,
+        onclick: () => go(by),
+      },
+      icon(name),
+    );
   const previous = step("previous", -1, "Previous proposal that waits", "left");
   const next = step("next", 1, "Next proposal that waits", "right");
   const queue = h("span", { class: "ark-queue" }, previous, place, next);
   const badge = h("span", { class: "ark-badge", testid: "badge" });
-  const clock = h("span", { class: "ark-clock", role: "timer", "aria-live": "off", testid: "deadline" });
-  const hypothesis = h("div", { class: "ark-hypothesis", role: "heading", "aria-level": "3", tabindex: "-1", testid: "hypothesis" });
-  const facts = h("dl", { class: "ark-facts", testid: "facts" });
-  const touches = h("ul", { class: "ark-chips", "aria-label": "What the patch touches", testid: "touches" });
+  const clock = h("span", {
+    class: "ark-clock",
+    role: "timer",
+    "aria-live": "off",
+    testid: "deadline",
+  });
+  const hypothesis = h("div", {
+    class: "ark-hypothesis",
+    role: "heading",
+    "aria-level": "3",
+    tabindex: "-1",
+    testid: "hypothesis",
+  });
+  const facts = h("div", { class: "ark-facts", testid: "facts" });
+  const touches = h("ul", {
+    class: "ark-chips",
+    "aria-label": "What the patch touches",
+    testid: "touches",
+  });
   const warnings = h("ul", { class: "ark-warnings", "aria-label": "Warnings", testid: "warnings" });
   const dom = h(
     "header",
@@ -46,7 +72,12 @@ export function createHeader({ go }) {
     const at = Date.parse(deadline.at);
     const show = () => {
       const left = (at - Date.now()) / 1000;
-      text(clock, left > 0 ? `decides by itself in ${countdown(left)}: ${deadline.then}` : `deciding by itself: ${deadline.then}`);
+      text(
+        clock,
+        left > 0
+          ? `decides by itself in ${countdown(left)}: ${deadline.then}`
+          : `deciding by itself: ${deadline.then}`,
+      );
       if (left <= 0) clearInterval(timer);
     };
     timer = setInterval(show, 1000);
@@ -65,7 +96,15 @@ export function createHeader({ go }) {
       tick(page.status === "open" ? page.deadline : null);
 
       // The rest is built again only when it changed: a selection in it survives a new deadline.
-      const now = JSON.stringify([page.status, page.hypothesis, page.author, page.expected, page.cost, page.touches, page.warnings]);
+      const now = JSON.stringify([
+        page.status,
+        page.hypothesis,
+        page.author,
+        page.expected,
+        page.cost,
+        page.touches,
+        page.warnings,
+      ]);
       if (now === seen) return;
       seen = now;
       const [name, words] = badges[page.status] ?? ["info", page.status];
@@ -77,11 +116,24 @@ export function createHeader({ go }) {
         ["expected", page.expected],
         ["cost", page.cost],
       ].filter(([, value]) => value);
-      facts.replaceChildren(...rows.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))));
+      facts.replaceChildren(
+        ...rows.map(([key, value]) =>
+          h("span", {}, h("span", { class: "ark-muted" }, `${key} `), value),
+        ),
+      );
       chips(touches, page.touches ?? []);
       const list = page.warnings ?? [];
       shown(warnings, list.length);
-      warnings.replaceChildren(...list.map((w) => h("li", { "data-kind": w.kind }, icon("warn"), h("span", {}, h("b", {}, "Warning: "), w.text))));
+      warnings.replaceChildren(
+        ...list.map((w) =>
+          h(
+            "li",
+            { "data-kind": w.kind },
+            icon("warn"),
+            h("span", {}, h("b", {}, "Warning: "), w.text),
+          ),
+        ),
+      );
     },
     focus: () => hypothesis.focus({ preventScroll: true }),
     destroy: () => clearInterval(timer),

@@ -25,7 +25,9 @@ function refine(a, fromA, toA, b, fromB, toB) {
   const inner = diff(a.slice(fromA, toA), b.slice(fromB, toB), { scanLimit: 500, timeout: 20 });
   const changed = inner.reduce((sum, c) => sum + c.toA - c.fromA + c.toB - c.fromB, 0);
   if (changed > (1 - ALIKE) * size) return whole;
-  return inner.map((c) => new Change(fromA + c.fromA, fromA + c.toA, fromB + c.fromB, fromB + c.toB));
+  return inner.map(
+    (c) => new Change(fromA + c.fromA, fromA + c.toA, fromB + c.fromB, fromB + c.toB),
+  );
 }
 
 function lines(string) {
@@ -43,7 +45,8 @@ function regions(a, b) {
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
   let [endA, endB] = [a.length, b.length];
-  while (endA > head && endB > head && a[endA - 1] === b[endB - 1]) [endA, endB] = [endA - 1, endB - 1];
+  while (endA > head && endB > head && a[endA - 1] === b[endB - 1])
+    [endA, endB] = [endA - 1, endB - 1];
   if (head === endA && head === endB) return [];
   const path = head < endA && head < endB ? edits(a.slice(head, endA), b.slice(head, endB)) : null;
   if (!path) return [[head, endA, head, endB]];

@@ -10,7 +10,11 @@ export function bullet(line) {
 }
 
 function panel(testid, title, submit, close, ...content) {
-  const dom = h("form", { class: "ark-panel", testid, "aria-label": title, hidden: true, novalidate: true }, ...content);
+  const dom = h(
+    "form",
+    { class: "ark-panel", testid, "aria-label": title, hidden: true, novalidate: true },
+    ...content,
+  );
   dom.addEventListener("submit", (event) => {
     event.preventDefault(); // a form would load the page anew
     submit();
@@ -27,15 +31,44 @@ function panel(testid, title, submit, close, ...content) {
 /** The panel that asks for a reason; `send({reason, never_again})`. */
 export function createRefuse({ send, close, say }) {
   const [reasonId, lineId] = [uid("reason"), uid("line")];
-  const reason = h("textarea", { id: reasonId, rows: 2, required: true, testid: "refuse-reason", "aria-required": "true" });
+  const reason = h("textarea", {
+    id: reasonId,
+    rows: 2,
+    required: true,
+    testid: "refuse-reason",
+    "aria-required": "true",
+  });
   const never = h("input", { type: "checkbox", testid: "never-again" });
-  const line = h("input", { id: lineId, type: "text", testid: "never-again-line", autocomplete: "off" });
-  const preview = h("ins", { class: "ark-preview", testid: "never-again-preview", "aria-live": "polite" });
+  const line = h("input", {
+    id: lineId,
+    type: "text",
+    testid: "never-again-line",
+    autocomplete: "off",
+  });
+  const preview = h("ins", {
+    class: "ark-preview",
+    testid: "never-again-preview",
+    "aria-live": "polite",
+  });
   const target = h("code");
   const ask = h("label", { class: "ark-check" }, never, " Never again: append a line to ", target);
-  const box = h("div", { class: "ark-never" }, h("label", { for: lineId }, "The line"), line, preview);
-  const go = h("button", { type: "submit", class: "ark-button ark-danger", testid: "refuse-send" }, "Refuse");
-  const cancel = h("button", { type: "button", class: "ark-button", testid: "refuse-cancel", onclick: () => close() }, "Cancel");
+  const box = h(
+    "div",
+    { class: "ark-never" },
+    h("label", { for: lineId }, "The line"),
+    line,
+    preview,
+  );
+  const go = h(
+    "button",
+    { type: "submit", class: "ark-button ark-danger", testid: "refuse-send" },
+    "Refuse",
+  );
+  const cancel = h(
+    "button",
+    { type: "button", class: "ark-button", testid: "refuse-cancel", onclick: () => close() },
+    "Cancel",
+  );
   let own = false; // the line follows the reason until the person gives it words of its own
 
   function submit() {
@@ -65,7 +98,17 @@ export function createRefuse({ send, close, say }) {
     shown(box, true);
     text(preview, `+ ${bullet(line.value)}`);
   });
-  const dom = panel("refuse-panel", "Refuse", submit, close, h("label", { for: reasonId }, "Why? The next proposer reads it."), reason, ask, box, h("div", { class: "ark-row" }, go, cancel));
+  const dom = panel(
+    "refuse-panel",
+    "Refuse",
+    submit,
+    close,
+    h("label", { for: reasonId }, "Why? The next proposer reads it."),
+    reason,
+    ask,
+    box,
+    h("div", { class: "ark-row" }, go, cancel),
+  );
   follow();
 
   return {
@@ -96,11 +139,35 @@ export function createRefuse({ send, close, say }) {
 /** The panel that asks for another try; `send({feedback})`. */
 export function createRevise({ send, close, say }) {
   const id = uid("feedback");
-  const feedback = h("textarea", { id, rows: 3, required: true, testid: "revise-feedback", "aria-required": "true" });
-  const earlier = h("ol", { class: "ark-earlier", "aria-label": "Earlier feedback", testid: "earlier-feedback" });
-  const go = h("button", { type: "submit", class: "ark-button ark-primary", testid: "revise-send" }, "Ask to revise");
-  const cancel = h("button", { type: "button", class: "ark-button", testid: "revise-cancel", onclick: () => close() }, "Close");
-  const reply = h("pre", { class: "ark-reply", tabindex: "0", "aria-label": "The proposer's reply", testid: "revise-reply", hidden: true });
+  const feedback = h("textarea", {
+    id,
+    rows: 3,
+    required: true,
+    testid: "revise-feedback",
+    "aria-required": "true",
+  });
+  const earlier = h("ol", {
+    class: "ark-earlier",
+    "aria-label": "Earlier feedback",
+    testid: "earlier-feedback",
+  });
+  const go = h(
+    "button",
+    { type: "submit", class: "ark-button ark-primary", testid: "revise-send" },
+    "Ask to revise",
+  );
+  const cancel = h(
+    "button",
+    { type: "button", class: "ark-button", testid: "revise-cancel", onclick: () => close() },
+    "Close",
+  );
+  const reply = h("pre", {
+    class: "ark-reply",
+    tabindex: "0",
+    "aria-label": "The proposer's reply",
+    testid: "revise-reply",
+    hidden: true,
+  });
 
   function submit() {
     if (!feedback.value.trim()) {
@@ -111,7 +178,17 @@ export function createRevise({ send, close, say }) {
     send({ feedback: feedback.value.trim() });
   }
 
-  const dom = panel("revise-panel", "Ask to revise", submit, close, h("label", { for: id }, "What should be different?"), feedback, earlier, h("div", { class: "ark-row" }, go, cancel), reply);
+  const dom = panel(
+    "revise-panel",
+    "Ask to revise",
+    submit,
+    close,
+    h("label", { for: id }, "What should be different?"),
+    feedback,
+    earlier,
+    h("div", { class: "ark-row" }, go, cancel),
+    reply,
+  );
 
   return {
     dom,

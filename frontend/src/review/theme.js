@@ -6,12 +6,20 @@ import { EditorView } from "@codemirror/view";
 const wash = (name) => ({ background: `var(${name})` });
 
 export const theme = EditorView.theme({
-  "&": { color: "var(--ark-text)", backgroundColor: "var(--ark-bg)", fontSize: "var(--ark-code-size)" },
+  "&": {
+    color: "var(--ark-text)",
+    backgroundColor: "var(--ark-bg)",
+    fontSize: "var(--ark-code-size)",
+  },
   "&.cm-focused": { outline: "none" }, // the frame around both sides shows the focus
   ".cm-scroller": { fontFamily: "var(--ark-code-font)", lineHeight: "1.45" },
   ".cm-content": { caretColor: "var(--ark-text)", padding: "0" },
   ".cm-cursor, .cm-dropCursor": { borderLeftColor: "var(--ark-text)" },
-  ".cm-gutters": { backgroundColor: "var(--ark-raised)", color: "var(--ark-muted)", border: "none" },
+  ".cm-gutters": {
+    backgroundColor: "var(--ark-raised)",
+    color: "var(--ark-muted)",
+    border: "none",
+  },
   "&.cm-focused .cm-activeLine, & .cm-activeLine": { backgroundColor: "transparent" },
   "&.cm-focused .cm-activeLine": { boxShadow: "inset 0 0 0 1px var(--ark-line)" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground":
@@ -40,9 +48,20 @@ export const theme = EditorView.theme({
   ".cm-collapsedLines:hover": { color: "var(--ark-text)", textDecoration: "underline" },
   ".ark-mine": { boxShadow: "inset 3px 0 0 var(--ark-accent)" },
   ".cm-panels": { backgroundColor: "var(--ark-raised)", color: "var(--ark-text)" },
-  ".cm-panel.cm-search input, .cm-panel.cm-search button, .cm-panel.cm-search label": { font: "12px var(--ark-font)" },
-  ".cm-textfield": { backgroundColor: "var(--ark-bg)", color: "var(--ark-text)", border: "1px solid var(--ark-border)" },
-  ".cm-button": { backgroundImage: "none", backgroundColor: "var(--ark-bg)", color: "var(--ark-text)", border: "1px solid var(--ark-border)" },
+  ".cm-panel.cm-search input, .cm-panel.cm-search button, .cm-panel.cm-search label": {
+    font: "12px var(--ark-font)",
+  },
+  ".cm-textfield": {
+    backgroundColor: "var(--ark-bg)",
+    color: "var(--ark-text)",
+    border: "1px solid var(--ark-border)",
+  },
+  ".cm-button": {
+    backgroundImage: "none",
+    backgroundColor: "var(--ark-bg)",
+    color: "var(--ark-text)",
+    border: "1px solid var(--ark-border)",
+  },
   ".cm-searchMatch": wash("--ark-match"),
   ".cm-selectionMatch": wash("--ark-line"),
 });

@@ -22,7 +22,9 @@ function fill(el, props, children) {
     else if (key === "testid") el.setAttribute("data-testid", value);
     else el.setAttribute(key, value === true ? "" : String(value));
   }
-  el.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  el.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return el;
 }
 
@@ -66,7 +68,8 @@ export function adopt(el, name) {
   root.addEventListener("keydown", (event) => event.stopPropagation());
   root.addEventListener("keydown", (event) => {
     // With the notebook's shortcuts off, Ctrl+S would open the browser's own save dialog.
-    if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key === "s") event.preventDefault();
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key === "s")
+      event.preventDefault();
   });
   el.replaceChildren(root);
   return root;

@@ -19,7 +19,14 @@ const paths = {
 export function icon(name) {
   return s(
     "svg",
-    { class: "ark-icon", viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true", focusable: "false" },
+    {
+      class: "ark-icon",
+      viewBox: "0 0 16 16",
+      width: 16,
+      height: 16,
+      "aria-hidden": "true",
+      focusable: "false",
+    },
     s("path", { d: paths[name] }),
   );
 }

@@ -15,7 +15,9 @@ export function duration(seconds) {
   if (s < 60) return `${s} s`;
   if (s < 3600) return s % 60 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${s / 60} min`;
   const minutes = Math.round(s / 60) % 60;
-  return minutes ? `${Math.floor(Math.round(s / 60) / 60)} h ${minutes} min` : `${Math.round(s / 3600)} h`;
+  return minutes
+    ? `${Math.floor(Math.round(s / 60) / 60)} h ${minutes} min`
+    : `${Math.round(s / 3600)} h`;
 }
 
 /** Four significant digits, without an exponent where that stays short; "" for a missing number. */
@@ -23,12 +25,16 @@ export function figure(value, digits = 4) {
   if (!isNumber(value)) return "";
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(digits - 1);
-  return size >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(digits)));
+  return size >= 1000
+    ? Math.round(value).toLocaleString("en")
+    : String(Number(value.toPrecision(digits)));
 }
 
 /** As `figure`, with its sign. */
 export function signed(value, digits = 3) {
-  return isNumber(value) ? `${value > 0 ? "+" : value < 0 ? "−" : "±"}${figure(Math.abs(value), digits)}` : "";
+  return isNumber(value)
+    ? `${value > 0 ? "+" : value < 0 ? "−" : "±"}${figure(Math.abs(value), digits)}`
+    : "";
 }
 
 /** A moment as the person's clock shows it; the date only when it is not today. */

@@ -13,7 +13,8 @@ export function ticks(from, to, count) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].find((f) => f * power >= raw) * power;
   const found = [];
-  for (let i = Math.ceil(from / step); i * step <= to; i += 1) found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(from / step); i * step <= to; i += 1)
+    found.push(Number((i * step).toPrecision(12)));
   return found;
 }
 

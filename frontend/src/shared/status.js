@@ -10,7 +10,13 @@ export function createStatus() {
   const mark = h("span", { class: "ark-status-icon" });
   const dom = h(
     "div",
-    { class: "ark-status", role: "status", "aria-live": "polite", tabindex: "-1", testid: "status" },
+    {
+      class: "ark-status",
+      role: "status",
+      "aria-live": "polite",
+      tabindex: "-1",
+      testid: "status",
+    },
     mark,
     words,
   );

@@ -7,9 +7,18 @@ const PATIENCE = 5000; // ms until a question without an answer is mentioned
  *
  * `handlers` maps a message's type to a function; `answered(message)` is called for each answer
  * and `gaveUp(to)` when none came in time or the kernel went away, so that buttons come back to
- * life. `again` is a sentence: what to do when the kernel is gone.
+ * life. `again` says what to do when the kernel is gone, and
+ * `over()` whether that no longer matters.
  */
-export function connect({ model, el, status, again, handlers = {}, answered = () => {}, gaveUp = () => {} }) {
+export function connect({
+  model,
+  status,
+  again,
+  handlers = {},
+  answered = () => {},
+  gaveUp = () => {},
+  over = () => false,
+}) {
   let waiting = null; // { to, timer }
 
   function settle() {
@@ -24,10 +33,10 @@ export function connect({ model, el, status, again, handlers = {}, answered = ()
     gaveUp(to);
   }
 
-  const gone = () => giveUp(`The kernel is gone; nothing you typed is lost. ${again}`);
-
-  // ipywidgets marks a view whose kernel went away with this class; anywidget shows no flag.
-  const isGone = () => el.closest(".jupyter-widgets-disconnected") !== null;
+  function gone() {
+    if (over()) settle();
+    else giveUp(`The kernel is gone; nothing you typed is lost. To go on, ${again}`);
+  }
 
   function onMessage(message) {
     if (message?.type === "answer") {
@@ -40,20 +49,25 @@ export function connect({ model, el, status, again, handlers = {}, answered = ()
     }
   }
 
-  // The class is set by a listener that may come after this one.
-  const onLive = () => setTimeout(() => isGone() && gone(), 0);
-
-  model.on("msg:custom", onMessage);
-  model.on("comm_live_update", onLive);
-
   function send(message) {
     try {
       model.send(message);
-      return !isGone();
+      return true;
     } catch {
-      return false; // the comm is closed
+      return false; // the comm is closed: the kernel restarted or died
     }
   }
+
+  // anywidget says that something about the connection changed, not what; a message finds out,
+  // once the front end has cleared up behind the old kernel.
+  let probe = 0;
+  const onLive = () => {
+    clearTimeout(probe);
+    probe = setTimeout(() => send({ type: "pong" }) || gone(), 100);
+  };
+
+  model.on("msg:custom", onMessage);
+  model.on("comm_live_update", onLive);
 
   return {
     /** Send without waiting for an answer. */
@@ -68,7 +82,7 @@ export function connect({ model, el, status, again, handlers = {}, answered = ()
       waiting.timer = setTimeout(
         () =>
           giveUp(
-            `No answer for ${PATIENCE / 1000} s: the kernel is busy with a cell, or gone. If it is gone: ${again}`,
+            `No answer for ${PATIENCE / 1000} s: the kernel is busy with a cell, or gone. If it is gone, ${again}`,
           ),
         PATIENCE,
       );
@@ -77,6 +91,7 @@ export function connect({ model, el, status, again, handlers = {}, answered = ()
     alive: settle,
     close() {
       settle();
+      clearTimeout(probe);
       model.off("msg:custom", onMessage);
       model.off("comm_live_update", onLive);
     },
