@@ -15,6 +15,7 @@ def decide(
     value: float | None,
     *,
     about: int | None = None,
+    curve: str = "",
 ) -> records.Record:
     """Commit `files` on the best state and record the verdict, as `score` would."""
     best = campaign.best_record
@@ -33,6 +34,8 @@ def decide(
         metric=campaign.task.metric,
         goal=campaign.task.goal,
         value=value,
+        replicates=() if value is None else ({"seed": 1, "value": value},),
+        curve=curve,
         constants=campaign.constants(commit),
         code=source.digest(campaign.mutable(commit)),
     )
