@@ -22,9 +22,13 @@ def inhibited(why: str) -> Iterator[str]:
     if command is None:
         yield "the machine may fall asleep: this system has no way to prevent it"
         return
-    helper = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    try:
+        helper = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        yield f"the machine may fall asleep: {error}"
+        return
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             helper.wait(_TRY_SECONDS)

@@ -271,7 +271,8 @@ def tags(path: Path) -> set[str]:
 
 def _baseline_commit(path: Path, tag: str) -> str | None:
     pin, decided = f"refs/autoresearch/{tag}/0000", records.tag_ref(tag, 0)
-    return git.resolve(path, decided) or git.resolve(path, pin)
+    # In this order: the decision replaces the pin by the tag, never the other way round.
+    return git.resolve(path, pin) or git.resolve(path, decided)
 
 
 def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import AutoresearchError
+from autoresearch_kit.render import visible
 
 PROG = "autoresearch-kit"
 MOST = 10_000_000  # hours, or of any currency
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = getattr(commands, args.command)(args)
         sys.stdout.flush()
     except AutoresearchError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
+        print(f"{PROG}: {visible(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

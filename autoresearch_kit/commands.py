@@ -55,7 +55,11 @@ def overnight(args: argparse.Namespace) -> int:
         if last.status in ("finished", "stopped"):
             print(f"{last}\nThis night has {last.status}; --again starts another.")
             return 0
-        night = _found(last)
+        night = last
+        if last.status == "died":
+            night = nights.overnight(campaign, approve=approve, by=by)
+        else:
+            print(f"This night was started before: {last.asked.get('policy')}.")
     elif last is not None and last.status not in nights.ENDED:
         raise CampaignError(
             f"a night of {campaign.tag} is {last.status} already, and a campaign has one at a "
@@ -67,8 +71,11 @@ def overnight(args: argparse.Namespace) -> int:
         limits = {name: value for name in LIMITS if (value := getattr(args, name)) is not None}
         night = nights.overnight(campaign, approve=approve, by=by, again=args.again, **limits)
     if args.detach:
+        deadline = time.monotonic() + SETTLE_SECONDS  # or nobody hears why it can't begin
+        while "pid" not in night.state and time.monotonic() < deadline:
+            time.sleep(0.1)
         print(f"{night!r}\nTo watch it: {_again(args, 'status', campaign)} --watch")
-        return 0
+        return 1 if night.status == "died" else 0
     return _follow(args, night)
 
 
@@ -80,19 +87,6 @@ def _start(args: argparse.Namespace) -> Campaign:
     beside = f", beside {', '.join(others)}" if others else ""
     print(f"Started the new campaign {campaign.tag} in {campaign.path.name}{beside}.")
     return campaign
-
-
-def _found(night: Night) -> Night:
-    """Return a night that runs; one that was killed goes on."""
-    if night.status == "died":
-        if names := night.asked["lent"]:
-            raise CampaignError(
-                f"this night was killed, and its {' and '.join(names)}= lives in a notebook; run "
-                "the cell with ark.overnight(...) there again."
-            )
-        return nights.overnight(night.campaign)
-    print(f"This night was started before: {night.asked.get('policy')}.")
-    return night
 
 
 def _follow(args: argparse.Namespace, night: Night) -> int:
@@ -258,7 +252,8 @@ def _open(args: argparse.Namespace) -> Campaign:
     """Open a campaign that is there; nothing is started by a slip of the finger."""
     tag = _tag(args)
     path = git.root(Path(args.lab).expanduser().resolve())
-    starts = (records.tag_ref(tag, 0), f"refs/autoresearch/{tag}/0000")
+    # In this order: a decision meanwhile replaces the pin by the tag.
+    starts = (f"refs/autoresearch/{tag}/0000", records.tag_ref(tag, 0))
     if not any(git.resolve(path, ref) for ref in starts):
         raise CampaignError(
             f"campaign {tag} has no experiment 0 in {args.lab}, so this is a part of a clone. "

@@ -71,6 +71,12 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the JSON object at `path`; empty when there is none, or it is something else."""
+    found = read_json(path)
+    return found if isinstance(found, dict) else {}
+
+
 def read_untrusted(path: Path, most: int) -> bytes:
     """Return at most `most` bytes of a regular file that untrusted code may have made.
 

@@ -17,7 +17,7 @@ from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.runner import Run
 from autoresearch_kit.task import Task
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 LOG_LINES, LOG_BYTES = 30, 4_000
 BUSY = 1.0  # load average before a run of ours has begun
 
@@ -130,9 +130,10 @@ def _follow(run: Run, widget: Any, end: Callable[[], None]) -> None:
     """Keep a widget up to date until the run ends, then leave a picture in its place."""
     while True:
         state = run.state
-        widget.now = figures(state)
-        widget.curve = state.get("curve") or []
-        widget.log = _log_tail(run)
+        with widget.hold_sync():  # one message, so that the page is laid out once
+            widget.now = figures(state)
+            widget.curve = state.get("curve") or []
+            widget.log = _log_tail(run)
         if widget.now["final"]:
             break
         time.sleep(LOOK_SECONDS)

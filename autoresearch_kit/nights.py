@@ -7,24 +7,23 @@ now (run, pause, stop), ``status.json`` what happens. Whoever watches only reads
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import callables, files, policies, progress, proposers, render
+from autoresearch_kit import evening, files, policies, progress, proposers, render, runner
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.policies import Policy
 from autoresearch_kit.proposers import Proposer
-from autoresearch_kit.records import STATUSES
+from autoresearch_kit.records import STATUSES, clean
 
 HOURS = 8.0
+MOST_HOURS = 100_000
 ENDED = ("finished", "stopped", "died")
 LOOK_SECONDS = 0.2
 
@@ -50,17 +49,25 @@ class Night:
     @property
     def asked(self) -> Mapping[str, Any]:
         """What it was started with: limits, policy, proposer."""
-        return files.read_json(self.dir / "night.json") or {}
+        return files.read_table(self.dir / "night.json")
 
     @property
     def state(self) -> Mapping[str, Any]:
         """Everything that is known of it now: phase, counts, cost, busy share, what comes next."""
         alive = files.is_locked(self.dir / "night.lock")  # before reading, or an end looks dead
-        now = files.read_json(self.dir / "status.json") or {"phase": "starting", "reason": ""}
+        found = files.read_table(self.dir / "status.json")
+        now = {"phase": "starting", "reason": "", **found}
         if now["phase"] in ENDED or alive:
             return now
         reason = "its process was killed; the same ark.overnight(...) goes on where it was"
+        if not found:
+            reason = f"its process ended before its first word; the log says: {self._last_line()}"
         return {**now, "phase": "died", "reason": reason}
+
+    def _last_line(self) -> str:
+        log = self.dir / "log.txt"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return next((line for line in reversed(lines) if line.strip()), "nothing")
 
     @property
     def status(self) -> str:
@@ -104,6 +111,8 @@ class Night:
                 if bar is not None:
                     _draw(bar, self.state)
                 time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            raise NightGoesOn from None
         finally:
             if bar is not None:
                 _draw(bar, self.state)
@@ -138,6 +147,13 @@ class Night:
 
     def __str__(self) -> str:
         return render.table(self._summary()).rstrip()
+
+
+class NightGoesOn(runner.WaitInterrupted):
+    """Somebody interrupted the waiting for a night; shown in one line in notebooks."""
+
+    def __str__(self) -> str:
+        return "only the waiting was interrupted, the night goes on; night.wait() waits again"
 
 
 def overnight(
@@ -195,32 +211,7 @@ def overnight(
     A proposer or policy that the notebook itself defines can't leave its kernel: it runs in a
     thread there, the night waits for it, and says so. One from a module travels.
     """
-    night = latest(campaign)
-    if night is not None and not again:
-        return _found(night, by, approve)
-    if night is not None and night.status not in ENDED:
-        raise CampaignError(
-            f"a night of {campaign.tag} is {night.status} already; night.stop() ends it. One "
-            "campaign has one night at a time."
-        )
-    policy = _policy(approve)
-    _check_limits(hours, experiments, max_cost, max_tokens, patience, failures, queue)
-    if hours is None and experiments is None:
-        hours = HOURS
-    proposer = proposers.choose(campaign, by)
-    folder = campaign.state / "nights" / f"{time.time_ns():019d}-{secrets.token_hex(2)}"
-    night = Night(campaign, folder)
-    lent = _pack(folder, by=proposer, approve=policy)
-    started = datetime.now(UTC)
-    deadline = None if hours is None else (started + timedelta(hours=hours)).isoformat()
-    asked = {
-        "host": str(campaign.path),
-        "tag": campaign.tag,
-        "policy": _name(policy),
-        "by": proposers.name_of(proposer),
-        "lent": sorted(lent),
-        "started": started.isoformat(),
-        "deadline": deadline,
+    limits = {
         "experiments": experiments,
         "max_cost": max_cost,
         "max_tokens": max_tokens,
@@ -229,38 +220,80 @@ def overnight(
         "queue": queue,
         "min_free_gb": min_free_gb,
     }
-    files.write_json(folder / "night.json", asked)
-    _launch(night)
-    _lend(night, lent)
+    with files.locked(campaign.state / "nights.lock"):  # two cells make one night
+        night = latest(campaign)
+        if night is not None and not again:
+            return _found(night, by, approve)
+        if night is not None and night.status not in ENDED:
+            raise CampaignError(
+                f"a night of {campaign.tag} is {night.status} already; night.stop() ends it. One "
+                "campaign has one night at a time."
+            )
+        functions: dict[str, Callable[..., Any]] = {
+            "approve": _policy(approve),
+            "by": proposers.choose(campaign, by),
+        }
+        if hours is None and experiments is None:
+            hours = HOURS
+        _check(hours=hours, **limits)
+        night = Night(
+            campaign, campaign.state / "nights" / f"{time.time_ns():019d}-{secrets.token_hex(2)}"
+        )
+        started = datetime.now(UTC)
+        deadline = None if hours is None else (started + timedelta(hours=hours)).isoformat()
+        times = {"started": started.isoformat(), "deadline": deadline}
+        _begin(night, functions, {**times, **limits})
     return night
 
 
 def latest(campaign: Campaign) -> Night | None:
     """Return the campaign's running or last night; None when there was none."""
-    folders = sorted((campaign.state / "nights").glob("[0-9]*/night.json"))
-    return Night(campaign, folders[-1].parent) if folders else None
+    for file in sorted((campaign.state / "nights").glob("[0-9]*/night.json"), reverse=True):
+        if (night := Night(campaign, file.parent)).asked:  # else a power cut emptied it
+            return night
+    return None
 
 
 def _found(night: Night, by: Proposer | None, approve: Policy | str | None) -> Night:
     """Return a night that is there already: watched, or started again after a kill."""
-    status, asked = night.status, night.asked
+    campaign, status = night.campaign, night.status
     if status in ("finished", "stopped"):
         print(
-            f"This night of {night.campaign.tag} has {status}: {night.state['reason']}. "
+            f"This night of {campaign.tag} has {status}: {night.state['reason']}. "
             "again=True starts another."
         )
         return night
-    lent: dict[str, Callable[..., Any]] = {}
-    if "by" in asked["lent"]:
-        lent["by"] = proposers.choose(night.campaign, by)
-    if "approve" in asked["lent"]:
-        lent["approve"] = _policy(approve)
+    functions: dict[str, Callable[..., Any]] = {}
+    if by or campaign.by:
+        functions["by"] = proposers.choose(campaign, by)
+    if approve is not None:
+        functions["approve"] = _policy(approve)
     if status == "died":
-        print(f"The night of {night.campaign.tag} was killed and goes on.")
+        print(f"The night of {campaign.tag} goes on: {night.state['reason'].partition(';')[0]}.")
         night.resume()
-        _launch(night)
-    _lend(night, lent)
+        _begin(night, functions, night.asked)
+    else:
+        here = {name: f for name, f in functions.items() if name in night.asked["lent"]}
+        evening.lend(night.dir, campaign, here, lambda: night.status in ENDED)
     return night
+
+
+def _begin(
+    night: Night, functions: Mapping[str, Callable[..., Any]], asked: Mapping[str, Any]
+) -> None:
+    """Write what a night needs, start its process, and answer for what can't travel."""
+    campaign, folder = night.campaign, night.dir
+    stay = evening.pack(folder, functions)
+    names = {
+        "by" if name == "by" else "policy": clean(evening.name_of(function), 100)
+        for name, function in functions.items()
+    }
+    lent = stay | (set(asked.get("lent", ())) - set(functions))
+    where = {"host": str(campaign.path), "tag": campaign.tag, "lent": sorted(lent)}
+    files.write_json(folder / "night.json", {**asked, **names, **where})
+    evening.launch(folder, campaign.path, lambda: night.status in ENDED)
+    lending = {name: function for name, function in functions.items() if name in stay}
+    evening.lend(folder, campaign, lending, lambda: night.status in ENDED)
 
 
 def _policy(approve: Policy | str | None) -> Policy:
@@ -275,74 +308,15 @@ def _policy(approve: Policy | str | None) -> Policy:
     return approve
 
 
-def _check_limits(
-    hours: float | None,
-    experiments: int | None,
-    max_cost: float | None,
-    max_tokens: int | None,
-    patience: int | None,
-    failures: int,
-    queue: int,
-) -> None:
-    given = {
-        "hours": hours,
-        "experiments": experiments,
-        "max_cost": max_cost,
-        "max_tokens": max_tokens,
-        "patience": patience,
-        "failures": failures,
-        "queue": queue,
-    }
-    for name, value in given.items():
-        if value is not None and not value > 0 and name not in ("max_cost", "max_tokens"):
-            raise CampaignError(f"{name}={value!r}; expected more than 0")
-
-
-def _name(function: Any) -> str:
-    own = getattr(function, "__qualname__", None)
-    return str(own) if own else str(function)
-
-
-def _pack(folder: Path, **functions: Any) -> dict[str, Callable[..., Any]]:
-    """Write what can travel into the night's folder; return what has to stay here."""
-    stay = {}
-    for name, function in functions.items():
-        if (packed := callables.pack(function)) is None:
-            stay[name] = function
-        else:
-            files.write_text(folder / f"{name}.pickle", packed)
-    return stay
-
-
-def _lend(night: Night, functions: dict[str, Callable[..., Any]]) -> None:
-    if functions:
-        names = " and ".join(_name(function) for function in functions.values())
-        print(
-            f"{names} can't leave this kernel: the night asks for answers here. While the kernel "
-            "is away the night waits; run this cell again to go on."
-        )
-        callables.lend(night.dir, night.campaign, functions, ended=lambda: night.status in ENDED)
-
-
-def _launch(night: Night) -> None:
-    """Start the process of a night, unless one is at work."""
-    with files.try_lock(night.dir / "night.lock") as lock:
-        if lock is None:
-            return
-        here = str(Path(__file__).parents[1])
-        # Modules of the notebook's own folder are found there too.
-        path = [here, *(entry or str(Path.cwd()) for entry in sys.path)]
-        with (night.dir / "log.txt").open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "autoresearch_kit.shift", str(night.dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=night.campaign.path,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))},
-                pass_fds=[lock],
-                start_new_session=True,
-            )
+def _check(**limits: float | None) -> None:
+    for name, value in limits.items():
+        if value is None:
+            continue
+        zero = name in ("max_cost", "max_tokens", "min_free_gb")  # 0 is a limit too
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise CampaignError(f"{name}={value!r}; expected a number above 0")
+        if name == "hours" and value > MOST_HOURS:
+            raise CampaignError(f"hours={value!r}; expected at most {MOST_HOURS:,}")
 
 
 def counted(now: Mapping[str, Any], of: int | None = None) -> str:

@@ -117,8 +117,9 @@ class Proposal:
     @property
     def folder(self) -> Path:
         """Where the proposal and its attachments lie."""
-        opened = self.campaign.state / "proposals" / "open" / self.id
-        return opened if (opened / "proposal.json").exists() else self.campaign.state / "proposals" / "done" / self.id
+        places = self.campaign.state / "proposals"
+        opened = places / "open" / self.id
+        return opened if (opened / "proposal.json").exists() else places / "done" / self.id
 
     def approve(
         self,
@@ -174,6 +175,11 @@ class Proposal:
         return self
 
     def _decide(self, status: str, by: str, reason: str, more: Mapping[str, Any]) -> None:
+        if self.status == "open" and self.folder.parent.name == "done":
+            raise CampaignError(
+                "this proposal was put away: what was kept meanwhile changes the same lines, or "
+                "whoever made it had to stop. Type ark.propose(campaign) for the next one."
+            )
         if not self.successor:
             decision = {"status": status, "by": by, "reason": reason, "at": ledger.now(), **more}
             if files.write_once(self.folder / "decision.json", decision):

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-import difflib
-import re
+import functools
+import logging
+import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autoresearch_kit import files, patch, program, progress, proposers, render, succession
 from autoresearch_kit.errors import ApprovalPending, AutoresearchError, ProposalError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer
+from autoresearch_kit.texts import restored, shown
 
 if TYPE_CHECKING:
     from autoresearch_kit.widgets import ReviewWidget
 
 PONG_SECONDS = 3.0
 LOOK_SECONDS = 1.0
-STREAM_SECONDS = 0.1
 ATTACHMENT_CHARACTERS = 400_000
 
-_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -67,7 +68,7 @@ def review(
     ``await ark.review(proposal)`` waits for the decision where a front end answers, and raises
     `ApprovalPending` elsewhere.
     """
-    given = [proposal] if isinstance(proposal, Proposal) else list(proposal)
+    given = list(proposal) if isinstance(proposal, Iterable) else [proposal]
     if not given:
         return StillPage("nothing waits for a decision", "<p>Nothing waits for a decision.</p>")
     if not all(isinstance(one, Proposal) for one in given):
@@ -102,12 +103,14 @@ def still(proposal: Proposal) -> render.Page:
 
 def page_of(proposal: Proposal, position: tuple[int, int] | None = None) -> dict[str, Any]:
     """Return all that the review widget shows of a proposal, ready for JSON."""
-    campaign, decision, asked = proposal.campaign, proposal.decision, proposal.asked
+    campaign, decision = proposal.campaign, proposal.decision
     old = campaign.mutable(proposal.parent_commit)
     before = {path: old[path] for path in proposal.files}
     drafts = files.read_json(proposal.folder / "draft.json") or {}
     kept = proposal.attachments()
     notes = program.path(campaign.path)
+    texts = tuple(before.items()), tuple(proposal.files.items())
+    touches, concerns = _look(*texts, tuple(campaign.task.edit))
     return {
         "id": proposal.id,
         "position": list(position) if position else None,
@@ -131,7 +134,7 @@ def page_of(proposal: Proposal, position: tuple[int, int] | None = None) -> dict
         if proposal.expected is None
         else f"{proposal.expected:+.4g} {campaign.task.metric}",
         "cost": _cost(proposal),
-        "deadline": {"at": asked["until"], "then": asked["then"]} if asked else None,
+        "deadline": _deadline(proposal),
         "files": [
             {
                 "path": path,
@@ -141,11 +144,8 @@ def page_of(proposal: Proposal, position: tuple[int, int] | None = None) -> dict
             }
             for path, new in proposal.files.items()
         ],
-        "touches": patch.touches(before, proposal.files),
-        "warnings": [
-            {"kind": concern.kind, "text": concern.text}
-            for concern in patch.warnings(before, proposal.files, campaign.task.edit)
-        ],
+        "touches": touches,
+        "warnings": [{"kind": concern.kind, "text": concern.text} for concern in concerns],
         "prompt": _text(kept, "prompt.md"),
         "reply": _text(kept, "reply.md"),
         "program": notes.name if notes else None,
@@ -158,6 +158,15 @@ def page_of(proposal: Proposal, position: tuple[int, int] | None = None) -> dict
     }
 
 
+_Texts: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@functools.lru_cache(maxsize=16)  # a page is made again and again, and large files take a while
+def _look(old: _Texts, new: _Texts, edit: tuple[str, ...]) -> tuple[list[str], list[patch.Concern]]:
+    before, after = dict(old), dict(new)
+    return patch.touches(before, after), patch.warnings(before, after, edit)
+
+
 class Desk:
     """Proposals before a person, one at a time; the widget shows them, the disk remembers."""
 
@@ -167,24 +176,29 @@ class Desk:
         self._by = by
         self._proposals = [succession.latest(proposal) for proposal in proposals]
         self._at = 0
-        self._listeners: list[Callable[[str], None]] = []
+        self._revising: set[str] = set()
+        self._listeners: list[Callable[[], None]] = []
+        # Messages, the follower and a proposer at work come on threads of their own.
+        self._lock = threading.RLock()
         self.widget = ReviewWidget(self._still, self._hear, page=self._page())
         self.widget.decided = self._decided
         if proposals:
-            threading.Thread(target=self._follow, daemon=True).start()
+            threading.Thread(target=self._follow, name="review", daemon=True).start()
 
     def lay(self, proposals: Sequence[Proposal]) -> None:
         """Show these proposals; the one that is being looked at stays in sight."""
-        now = self._proposals[self._at].id if self._proposals else ""
-        self._proposals = list(proposals)
-        ids = [proposal.id for proposal in proposals]
-        self._at = ids.index(now) if now in ids else 0
-        self.refresh()
+        with self._lock:
+            now = self._proposals[self._at].id if self._proposals else ""
+            self._proposals = list(proposals)
+            ids = [proposal.id for proposal in proposals]
+            self._at = ids.index(now) if now in ids else 0
+            self.refresh()
 
     def refresh(self) -> None:
         """Show what is on disk now."""
-        self._proposals = [succession.latest(proposal) for proposal in self._proposals]
-        self.widget.page = self._page()
+        with self._lock:
+            self._proposals = [succession.latest(proposal) for proposal in self._proposals]
+            self.widget.page = self._page()
 
     @property
     def _proposal(self) -> Proposal:
@@ -203,39 +217,59 @@ class Desk:
 
     def _follow(self) -> None:
         """Notice what is decided elsewhere: in another cell, by a policy, on another machine."""
-        while any(proposal.status == "open" for proposal in self._proposals):
+        waits = True
+        while waits:
             time.sleep(LOOK_SECONDS)
-            if self._proposal.status != self.widget.page.get("status"):
-                self.refresh()
+            try:
+                waited = self._waits()  # looked at first: what ends the wait is shown as well
+                with self._lock:
+                    now, page = self._proposal, self.widget.page
+                    if (now.status, _deadline(now)) != (page["status"], page["deadline"]):
+                        self.refresh()
+                waits = waited or self._waits()
+            except (AutoresearchError, OSError) as error:  # a printed traceback helps nobody
+                _log.warning("a review is not up to date: %s", error)
+
+    def _waits(self) -> bool:
+        now = map(succession.latest, self._proposals)
+        return any(proposal.status == "open" for proposal in now)
 
     def _hear(self, message: Mapping[str, Any]) -> str:
-        kind = str(message.get("type"))
-        for listener in list(self._listeners):
-            listener(kind)
+        try:
+            return self._answer(message)
+        finally:
+            for listener in list(self._listeners):
+                listener()
+
+    def _answer(self, message: Mapping[str, Any]) -> str:
+        kind = message.get("type")
         if kind == "go":
-            self._at = (self._at + int(message["step"])) % len(self._proposals)
-            self.refresh()
+            with self._lock:
+                self._at = (self._at + int(message["step"])) % len(self._proposals)
+                self.refresh()
             return ""
         if kind not in ("approve", "refuse", "revise", "draft"):
             return ""
-        ids = [proposal.id for proposal in self._proposals]
-        if message.get("id") not in ids:
-            raise ProposalError("another proposal took the place of this one; look at it first")
-        proposal = self._proposals[ids.index(message["id"])]
+        with self._lock:
+            found = {proposal.id: proposal for proposal in self._proposals}
+        proposal = found.get(str(message.get("id")))
         if kind == "draft":
-            self._keep_draft(proposal, message["files"])
+            if proposal is not None:
+                self._keep_draft(proposal, message["files"])
             return ""
+        if proposal is None:
+            self.refresh()
+            raise ProposalError(
+                "another proposal took the place of the one that you decided on, and nothing was "
+                "done. Here is the new one: look at it first."
+            )
         if kind == "revise":
-            by = self._by or proposal.by or proposers.choose(proposal.campaign, None)
-            work = (proposal, str(message["feedback"]), by)
-            threading.Thread(target=self._revise, args=work, daemon=True).start()
+            self._ask(proposal, str(message.get("feedback") or ""))
             return ""
         try:
             return self._decide(proposal, message)
         finally:
             self.refresh()
-            for listener in list(self._listeners):
-                listener(kind)
 
     def _decide(self, proposal: Proposal, message: Mapping[str, Any]) -> str:
         if message["type"] == "approve":
@@ -249,22 +283,45 @@ class Desk:
             words = "Approved with your edits." if proposal.edited_by_human else "Approved."
             return f"{words} Next: ark.apply(proposal)."
         proposal.refuse(str(message.get("reason") or ""))
+        words = "Refused; the next proposals learn why. Next: ark.propose(campaign)."
         if line := str(message.get("never_again") or ""):
-            added = program.forbid(proposal.campaign.path, line)
-            return f"Refused, and added to program.md: {added.strip()}"
-        return "Refused; the next proposals learn why. Next: ark.propose(campaign)."
+            try:
+                added = program.forbid(proposal.campaign.path, line)
+            except (AutoresearchError, OSError) as error:  # the refusal itself stands
+                return f"Refused, but program.md stays as it was: {error}"
+            words = f"Refused, and added to program.md: {added.strip()}"
+        return words
 
     def _keep_draft(self, proposal: Proposal, texts: Mapping[str, str]) -> None:
-        if proposal.status == "open":
-            changed = {
-                path: text
-                for path, text in texts.items()
-                if path in proposal.files and text != shown(proposal.files[path])
-            }
-            files.write_json(proposal.folder / "draft.json", changed)
+        """Keep unsaved edits: on disk for the next kernel, in the page for a reload of it."""
+        if proposal.status != "open":
+            return
+        changed = {
+            path: text
+            for path, text in texts.items()
+            if path in proposal.files and text != shown(proposal.files[path])
+        }
+        files.write_json(proposal.folder / "draft.json", changed)
+        with self._lock:
+            page = self.widget.page
+            if page["id"] == proposal.id:
+                now = [{**file, "draft": changed.get(file["path"])} for file in page["files"]]
+                self.widget.page = {**page, "files": now}
+
+    def _ask(self, proposal: Proposal, feedback: str) -> None:
+        """Have the revision made on a thread of its own; a second click makes no second one."""
+        by = self._by or proposal.by or proposers.choose(proposal.campaign, None)
+        with self._lock:
+            if proposal.id in self._revising:
+                raise ProposalError("the proposer is at work on it already; its reply comes here")
+            self._revising.add(proposal.id)
+        work = (proposal, feedback, by)
+        threading.Thread(target=self._revise, args=work, name="revision", daemon=True).start()
 
     def _revise(self, proposal: Proposal, feedback: str, by: Proposer) -> None:
-        """Make the revision on a thread of its own, and stream what the proposer says."""
+        """Make the revision, and stream what the proposer says."""
+        from autoresearch_kit.widgets import Stream
+
         stream = Stream(self.widget.send)
         answer: dict[str, Any] = {"type": "answer", "to": "revise", "ok": True}
         try:
@@ -274,8 +331,11 @@ class Desk:
         except AutoresearchError as error:
             answer |= {"ok": False, "text": str(error)}
         except Exception as error:  # a proposer may be anybody's code
+            _log.info("a proposer failed to revise", exc_info=True)
             answer |= {"ok": False, "text": f"the proposer failed: {type(error).__name__}: {error}"}
-        stream.end()
+        finally:
+            self._revising.discard(proposal.id)
+            stream.end()
         self.refresh()
         self.widget.send(answer)
 
@@ -283,91 +343,47 @@ class Desk:
         """Wait until the proposal is decided, in this widget or elsewhere."""
         loop, heard = asyncio.get_running_loop(), asyncio.Event()
 
-        def listen(_: str) -> None:
+        def listen() -> None:
             loop.call_soon_threadsafe(heard.set)
 
         self._listeners.append(listen)
         try:
-            self.widget.send({"type": "ping"})
-            try:
-                await asyncio.wait_for(heard.wait(), PONG_SECONDS)
-            except TimeoutError:
-                raise ApprovalPending(
-                    "no front end answered, so there is nobody to wait for. Display "
-                    "ark.review(proposal) in its own cell and run this one after the decision."
-                ) from None
+            if self._proposal.status == "open":
+                if not self.widget.displayed:
+                    progress.display(self.widget)
+                self.widget.send({"type": "ping"})
+                try:
+                    await asyncio.wait_for(heard.wait(), PONG_SECONDS)
+                except TimeoutError:
+                    raise ApprovalPending(
+                        "no front end answered, so there is nobody to wait for. Display "
+                        "ark.review(proposal) in its own cell and run this one after the decision."
+                    ) from None
             while (proposal := succession.latest(self._proposal)).status == "open":
                 heard.clear()
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(heard.wait(), LOOK_SECONDS)
-                except TimeoutError:
-                    continue
             return proposal
         finally:
             self._listeners.remove(listen)
 
 
-class Stream:
-    """Sends a growing text in at most ten pieces a second."""
-
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
-        self._send = send
-        self._held: list[str] = []
-        self._sent = 0.0
-        send({"type": "stream", "state": "begin"})
-
-    def add(self, text: str) -> None:
-        """Take a piece of the text."""
-        self._held.append(text)
-        if time.monotonic() - self._sent >= STREAM_SECONDS:
-            self._flush()
-
-    def end(self) -> None:
-        """Send what is left."""
-        self._flush()
-        self._send({"type": "stream", "state": "end"})
-
-    def _flush(self) -> None:
-        if self._held:
-            self._send({"type": "append", "text": "".join(self._held)})
-            self._held, self._sent = [], time.monotonic()
-
-
-def shown(text: str) -> str:
-    """Return a file as an editor in a browser holds it: plain line ends, characters only."""
-    return re.sub(r"\r\n|\r", "\n", text).encode("utf-8", "replace").decode()
-
-
-def restored(edited: str, original: str) -> str:
-    """Return an editor's text with the bytes and line ends of `original` where it is unchanged.
-
-    New lines end as most of the old ones do.
-    """
-    if shown(original) == original:
-        return edited
-    old = [match.groups() for match in _LINE.finditer(original)]
-    if len(old) > 1 and old[-1] == ("", "") and not old[-2][1]:
-        old.pop()  # the pattern also matches nothing at the very end
-    usual = Counter(ending for _, ending in old if ending).most_common(1)
-    ending = usual[0][0] if usual else "\n"
-    new = [(line, ending) for line in edited.split("\n")]
-    matcher = difflib.SequenceMatcher(None, [shown(t) for t, _ in old], [t for t, _ in new], False)
-    for a, b, size in matcher.get_matching_blocks():
-        new[b : b + size] = [(text, end or ending) for text, end in old[a : a + size]]
-    *body, last = new
-    return "".join(text + end for text, end in body) + last[0]
-
-
 def _number(text: str) -> float | None:
     if not text.strip():
         return None
-    try:
-        return float(text.replace("−", "-"))
-    except ValueError as error:
-        raise ProposalError(
-            f"your guess {text!r} is no number; write the change that you expect, such as -0.01, "
-            "or leave it empty"
-        ) from error
+    with contextlib.suppress(ValueError):
+        number = float(text.replace("−", "-"))
+        if math.isfinite(number):
+            return number
+    raise ProposalError(
+        f"your guess {text!r} is no number; write the change that you expect, such as -0.01, "
+        "or leave it empty"
+    )
+
+
+def _deadline(proposal: Proposal) -> dict[str, str] | None:
+    asked = proposal.asked
+    return {"at": asked["until"], "then": asked["then"]} if asked else None
 
 
 def _cost(proposal: Proposal) -> str:

@@ -8,11 +8,12 @@ import math
 import os
 import secrets
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import device, files, git, records, runner
+from autoresearch_kit import device, files, git, ledger, records, runner
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import CampaignError, RunLost
 from autoresearch_kit.experiment import Experiment
@@ -23,6 +24,9 @@ PRIORITY = "AUTORESEARCH_PRIORITY"
 
 MAX_LOST = 5
 """How often one run may be lost, by a killed process or a full disk, before it counts."""
+
+MOMENT = 2.0
+"""Seconds that whoever waits for a run may take to go on when it has ended."""
 
 KEPT_WEIGHTS = 5
 LOG_TAIL = 20_000
@@ -118,6 +122,23 @@ def newest(experiment: Experiment) -> Run:
     campaign, replicate = experiment.campaign, latest_replicate(experiment)
     folder = campaign.state / "runs" / f"{experiment.n:04d}-{replicate}"
     return Run(folder, experiment.n, campaign.tag, _seed(replicate), replicate)
+
+
+def under_way(campaign: Campaign, but: str = "") -> bool:
+    """Tell whether an undecided experiment is being trained or scored; not that of commit `but`."""
+    for n, commit in ledger.pins(campaign).items():
+        if n == 0 or commit == but:
+            continue
+        for folder in (campaign.state / "runs").glob(f"{n:04d}-[0-9]*"):
+            if any(runner.is_alive(folder, job) for job in ("train", "score")):
+                return True
+            # Whoever waits for a run needs a moment to score it, or to record the verdict.
+            ends = [folder / "score.json", folder / "status.json"]
+            ended = max((end.stat().st_mtime for end in ends if end.exists()), default=0.0)
+            phase = files.read_table(folder / "status.json").get("phase")
+            if phase in ("done", "crash") and time.time() - ended < MOMENT:
+                return True
+    return False
 
 
 def experiment_of(run: Run) -> Experiment:

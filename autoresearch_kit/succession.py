@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from autoresearch_kit import files, git, patch
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal
+
+REVISION_MINUTES = 10
 
 
 def latest(proposal: Proposal) -> Proposal:
@@ -41,7 +44,7 @@ def revise(proposal: Proposal, feedback: str, by: Callable[..., Any]) -> Proposa
     ProposalError
         When there is no feedback, or the proposer has no answer; the proposal stays open then.
     CampaignError
-        When it was decided before.
+        When it was decided before, or while the proposer was at it.
     """
     if not feedback.strip():
         raise ProposalError("say what should be different: 'try the same with half the rate'")
@@ -51,6 +54,7 @@ def revise(proposal: Proposal, feedback: str, by: Callable[..., Any]) -> Proposa
             "Type proposal = ark.propose(campaign) for the next one."
         )
     files.write_json(proposal.folder / "feedback.json", {"feedback": feedback})
+    _postpone(proposal)
     began = time.monotonic()
     made = by(proposal.campaign, idea=None, revises=proposal)
     if not isinstance(made, Proposal):
@@ -58,7 +62,23 @@ def revise(proposal: Proposal, feedback: str, by: Callable[..., Any]) -> Proposa
     seconds = round(time.monotonic() - began, 3)
     made = proposals.claim(made, proposal.key, proposal.by, seconds)
     _keep_history(proposal, made, feedback)
-    return _take_place(proposal, made, "revised")
+    moved = proposal
+    while moved.successor.get("why") == "rebased":  # the best state moved meanwhile
+        moved = proposals.load(proposal.campaign, moved.successor["id"])
+    if moved.status in ("approved", "refused"):
+        proposals.finish(made.campaign, made.id)
+        raise CampaignError(
+            f"the proposal was {moved.status} by {moved.decision['by']} while it was revised; a "
+            "decision stands. Type proposal = ark.propose(campaign) for the next one."
+        )
+    return _take_place(moved, made, "revised")
+
+
+def _postpone(proposal: Proposal) -> None:
+    """Give the revision some time when a night would decide by itself before long."""
+    until = (datetime.now(UTC) + timedelta(minutes=REVISION_MINUTES)).isoformat()
+    if proposal.asked.get("until") and proposal.asked["until"] < until:
+        files.write_json(proposal.folder / "asked.json", {**proposal.asked, "until": until})
 
 
 def rebase(proposal: Proposal) -> Proposal:

@@ -39,6 +39,7 @@ class Tally:
         self.key = f"night|{folder.name}"
         self._put_away: dict[str, Mapping[str, float]] = {}
         self._seen: set[str] = set()
+        self._changed = -1
         self._began = datetime.now(UTC), _elapsed()
 
     def adopt(self) -> int:
@@ -68,15 +69,24 @@ class Tally:
 
         Those count too that came to nothing: put away, or replaced by another try.
         """
-        costs = {**self._lost(), **{p.id: p.cost for p in self.unfinished()}}
+        costs: dict[str, Mapping[str, float]] = {
+            **self._lost(),
+            **{p.id: p.cost for p in self.unfinished()},
+        }
         for record in self.records():
             made = record.proposal
-            costs[str(made.get("id"))] = {"money": made.get("cost"), "tokens": made.get("tokens")}
+            cost = {"money": made.get("cost", 0.0), "tokens": made.get("tokens", 0)}
+            costs[str(made.get("id"))] = cost
         return float(sum(cost.get(what) or 0.0 for cost in costs.values()))
 
     def _lost(self) -> Mapping[str, Mapping[str, float]]:
         """Return the cost by id of this night's proposals in ``done/``, each read once."""
         folder = self.campaign.state / "proposals" / "done"
+        changed = folder.stat().st_mtime_ns if folder.exists() else 0
+        if changed == self._changed:
+            return self._put_away
+        # Another change may follow within the same tick of the file system's clock.
+        self._changed = changed if time.time_ns() - changed > 1e8 else -1
         for path in folder.glob("[0-9]*"):
             if path.name in self._seen:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NARROW = 90  # columns; below, a history leaves out who and when
+ANSWERS = ("approve", "refuse", "edit", "skip", "quit")
 PROMPT = "[a]pprove, [r]efuse, [e]dit and approve, [s]kip, [q]uit? "
 
 
@@ -30,7 +30,7 @@ def waiting(campaign: Campaign, command: str) -> str:
     if not found:
         return _nothing(campaign)
     return "\n".join(
-        _page(one, f"{command} --approve {name(one)} (or --refuse {name(one)} --reason '...')")
+        _page(one, {"next": f"{command} --approve {name(one)}, or --refuse … --reason '…'"})
         for one in found
     )
 
@@ -59,13 +59,12 @@ def decide(
 
 def ask(campaign: Campaign) -> None:
     """Lay the proposals that wait before a person, one after the other, until none is left."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 (gives `input` a line that can be edited)
     seen: set[str] = set()
     while found := [one for one in campaign.pending() if one.id not in seen]:
         proposal = found[0]
         seen.add(proposal.id)
-        print(_page(proposal, f"decide below; {len(found) - 1} more wait"))
+        others = len(found) - 1
+        print(_page(proposal, {"after this": f"{others} more wait" if others else ""}))
         if not _settle(proposal):
             return
     print(_nothing(campaign) if not campaign.pending() else "That was the last one.")
@@ -77,24 +76,24 @@ def ledger(df: pd.DataFrame, metric: str, width: int) -> str:
     def numbers(name: str, form: str) -> list[str]:
         return ["" if x != x else format(x, form).rstrip(".") for x in df[name]]
 
-    columns = {
-        "campaign": list(df["campaign"]) if df["campaign"].nunique() > 1 else [],
-        "n": [f"{n:04d}" for n in df["experiment"]],
-        "status": list(df["status"]),
-        metric or "metric": numbers("metric", "#.5g"),
-        "delta": numbers("delta", "+.3g"),
-    }
+    columns = [
+        ("n", [f"{n:04d}" for n in df["experiment"]], str.ljust),
+        ("status", list(df["status"]), str.ljust),
+        (metric or "metric", numbers("metric", "#.5g"), str.rjust),
+        ("delta", numbers("delta", "+.3g"), str.rjust),
+    ]
+    if df["campaign"].nunique() > 1:
+        columns.insert(0, ("campaign", list(df["campaign"]), str.ljust))
     if width >= NARROW:
-        columns["by"] = [name.partition("<")[0].strip()[:16] for name in df["author"]]
-        columns["decided"] = [f"{t.tz_convert(None):%m-%d %H:%M}" for t in df["decided"]]
-    right = {metric or "metric", "delta"}
+        people = [name.partition("<")[0].strip()[:16] for name in df["author"]]
+        times = [None if t != t else t.to_pydatetime().astimezone() for t in df["decided"]]
+        decided = ["" if t is None else f"{t:%m-%d %H:%M}" for t in times]
+        columns += [("by", people, str.ljust), ("decided", decided, str.ljust)]
     lines = [""] * (len(df) + 1)
-    for name, cells in columns.items():
-        if cells:
-            cells = [name, *(render.visible(cell) for cell in cells)]
-            size = max(map(len, cells))
-            put = str.rjust if name in right else str.ljust
-            lines = [line + put(c, size) + "  " for line, c in zip(lines, cells, strict=True)]
+    for title, cells, put in columns:
+        cells = [title, *map(render.visible, cells)]
+        size = max(map(len, cells))
+        lines = [line + put(c, size) + "  " for line, c in zip(lines, cells, strict=True)]
     said = ["hypothesis", *(render.visible(" ".join(text.split())) for text in df["hypothesis"])]
     return "\n".join(
         line[:width].rstrip() if len(line) >= width else (line + _cut(text, width - len(line)))
@@ -116,16 +115,15 @@ def _settle(proposal: Proposal) -> bool:
     texts = dict(proposal.files)
     while proposal.status == "open":
         try:
-            answer = input(PROMPT).strip().lower()[:1]
-            if answer == "q":
-                return False
-            if answer == "s":
-                return True
-            if answer == "a":
+            typed = input(PROMPT).strip().lower()
+            answer = next((word for word in ANSWERS if typed and word.startswith(typed)), "")
+            if answer in ("skip", "quit"):
+                return answer == "skip"
+            if answer == "approve":
                 proposal.approve()
-            elif answer == "r":
+            elif answer == "refuse":
                 proposal.refuse(_reason())
-            elif answer == "e":
+            elif answer == "edit":
                 texts = edited(texts)
                 if texts == dict(proposal.files):
                     print("Nothing was changed, and nothing is decided.")
@@ -135,7 +133,7 @@ def _settle(proposal: Proposal) -> bool:
             print()
             return False
         except AutoresearchError as error:
-            print(error)  # what was typed in the editor is there again
+            print(render.visible(str(error)))  # what was typed in the editor is there again
     print(_said(proposal))
     return True
 
@@ -161,13 +159,13 @@ def edited(texts: Mapping[str, str]) -> dict[str, str]:
         for path, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(texts[path].encode("utf-8", errors="surrogateescape"))
-        command = [*shlex.split(editor), *map(str, places.values())]
         try:
+            command = [*shlex.split(editor), *map(str, places.values())]
             subprocess.run(command, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise ProposalError(
-                f"the editor failed, so nothing is decided: {error}. "
-                "Type export EDITOR=nano for another one."
+                f"nothing is decided, for the editor failed ({error}). Another one: type "
+                "export EDITOR=nano, and the same command again."
             ) from error
         return {
             path: place.read_bytes().decode("utf-8", errors="surrogateescape")
@@ -175,18 +173,18 @@ def edited(texts: Mapping[str, str]) -> dict[str, str]:
         }
 
 
-def _page(proposal: Proposal, then: str) -> str:
+def _page(proposal: Proposal, more: Mapping[str, object]) -> str:
     asked = proposal.asked
-    text = reviews.still(proposal).text
-    rows = {
-        "id": name(proposal),
-        "without you": f"{asked['then']} at {nights.clock(asked['until'])}"
-        if asked.get("until")
-        else "",
-        "next": then,
-    }
-    # The page says what to type in Python; here the words are a shell's.
-    return render.table(rows) + re.sub(r"^next .*\n", "", text, count=1, flags=re.MULTILINE)
+    waits = f"{asked['then']} at {nights.clock(asked['until'])}" if asked.get("until") else ""
+    own = render.table({"id": name(proposal), "without you": waits, **more})
+    # What the page would have next is Python; here the words are a shell's.
+    return re.sub(
+        r"^next .*\n",
+        lambda _: own,
+        reviews.still(proposal).text,
+        count=1,
+        flags=re.MULTILINE,
+    )
 
 
 def _find(found: Sequence[Proposal], id: str) -> Proposal:

@@ -19,6 +19,8 @@ from autoresearch_kit.errors import AutoresearchError
 
 STATIC = Path(__file__).parent / "static"
 
+STREAM_SECONDS = 0.1
+
 Hear = Callable[[Mapping[str, Any]], str]
 """Takes a message and returns what to tell the person; an error of the kit is told as well."""
 
@@ -39,6 +41,7 @@ class Shown(anywidget.AnyWidget):
     def __init__(self, still: Callable[[], tuple[str, str]], hear: Hear, **traits: Any) -> None:
         self._still, self._hear = still, hear
         self._one_at_a_time = threading.Lock()
+        self.displayed = False
         super().__init__(**traits)
         self.on_msg(self._heard)
 
@@ -62,6 +65,7 @@ class Shown(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
+        self.displayed = True
         text, html = self._still()
         return {**bundle[0], "text/plain": text, "text/html": html}, bundle[1]
 
@@ -100,3 +104,36 @@ class DashboardWidget(Shown):
     rows = traitlets.List(traitlets.Any()).tag(sync=True)
     review = traitlets.Unicode().tag(sync=True)
     desk: Any  # keeps the proposals that the embedded review shows
+
+
+class Stream:
+    """Sends a text while it grows, in at most ten pieces a second."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._held: list[str] = []
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+        send({"type": "stream", "state": "begin"})
+
+    def add(self, text: str) -> None:
+        """Take a piece of the text; it is on its way within a tenth of a second."""
+        with self._lock:
+            self._held.append(text)
+            if self._timer is None:
+                self._timer = threading.Timer(STREAM_SECONDS, self._flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def end(self) -> None:
+        """Send what is left."""
+        if (timer := self._timer) is not None:
+            timer.cancel()
+        self._flush()
+        self._send({"type": "stream", "state": "end"})
+
+    def _flush(self) -> None:
+        with self._lock:
+            held, self._held, self._timer = self._held, [], None
+            if held:
+                self._send({"type": "append", "text": "".join(held)})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +87,43 @@ def contract() -> dict[str, str]:
         "metric": "val_loss",
         "goal": "minimize",
     }
+
+
+@pytest.fixture(scope="session")
+def _scored_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository of `tests.nightly` whose campaign "n" has its baseline; never changed."""
+    import autoresearch_kit as ark
+    from tests.nightly import CONTRACT, FIT
+
+    folder = tmp_path_factory.mktemp("nightly")
+    (folder / "config").write_text("[user]\n\tname = Ada Tester\n\temail = ada@example.org\n")
+    (folder / "runtime").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "config"))
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))
+        host = folder / "host"
+        host.mkdir()
+        (host / "fit.py").write_text(FIT)
+        git(folder, "init", "-q", "-b", "main", str(host))
+        git(host, "add", ".")
+        git(host, "commit", "-qm", "first")
+        ark.baseline(ark.open_campaign(host, tag="n", **CONTRACT))
+    return host
+
+
+@pytest.fixture
+def nightly(_scored_once: Path, tmp_path: Path) -> Iterator[Any]:
+    """Return a campaign with a scored baseline; whatever works on it at the end is ended."""
+    import autoresearch_kit as ark
+    from autoresearch_kit import nights
+    from tests.test_kills import processes_of
+
+    host = tmp_path / "nightly"
+    shutil.copytree(_scored_once, host, symlinks=True)
+    campaign = ark.open_campaign(host, tag="n")
+    yield campaign
+    night = nights.latest(campaign) if host.exists() else None
+    if night is not None and night.status not in nights.ENDED:
+        night.stop(now=True)
+    for process in processes_of(tmp_path):
+        process.kill()

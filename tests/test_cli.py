@@ -13,23 +13,26 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import nights
+from autoresearch_kit import cli, nights
 from autoresearch_kit.proposal import draft
 from tests.conftest import PRINTED
 from tests.decided import decide
 
 COMMANDS = ("overnight", "status", "pause", "resume", "stop", "history", "show", "diff", "review")
+EXAMPLES = ("README.md", "notebooks/02_overnight.ipynb")
 SLOW = PRINTED.replace("import random", "import random\nimport time\ntime.sleep(0.6)")
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
@@ -116,12 +119,23 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._file, text.encode())
 
-    def end(self) -> int:
-        """Return the exit status, once the command has ended."""
+    def end(self, again: str = "") -> int:
+        """Return the exit status, once the command has ended; type `again` until it does.
+
+        Python forgets a Ctrl+C that comes between a prompt and the reading behind it.
+        """
         deadline = time.monotonic() + 30
-        while self._read(deadline - time.monotonic()):
-            pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        while True:
+            while self._read(1):
+                pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                pytest.fail(f"it does not end; the terminal shows:\n{self.shown}")
+            with contextlib.suppress(OSError):  # it closed the terminal just now
+                self.type(again)
+            time.sleep(0.05)
 
     def _read(self, seconds: float) -> bool:
         """Take what comes; False when nothing came in time, or nothing will."""
@@ -154,6 +168,15 @@ def test_every_command_explains_itself_with_an_example(shell: Shell) -> None:
     for name in COMMANDS:
         assert re.search(rf"^    {name}\b", shown.stdout, re.MULTILINE)
         assert f"example:\n  autoresearch-kit {name} labs/first" in shell(name, "--help").stdout
+
+
+def test_the_examples_make_sense(shell: Shell) -> None:
+    texts = [(Path(__file__).parents[1] / name).read_text() for name in EXAMPLES]
+    lines = re.findall(r'^[ "]*autoresearch-kit (.*?)(?:  #|\\n|$)', "\n".join(texts), re.MULTILINE)
+    lines += [shell(name, "--help").stdout.split("autoresearch-kit")[-1] for name in COMMANDS]
+    assert len(lines) >= 8 + len(COMMANDS)
+    for line in lines:
+        cli._parser().parse_args(shlex.split(line))
 
 
 def test_help_imports_nothing_big(tmp_path: Path) -> None:
@@ -301,6 +324,18 @@ def test_history_fits_the_terminal_and_holds_everything_for_programs(
     assert set(rows[0]) == set(table[0])
 
 
+def test_history_shows_local_times_and_no_escape_sequences(
+    campaign: ark.Campaign, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propose(campaign, "0.06", "red \x1b[31mideas").refuse("no")
+    decided = campaign.records()[1].decided
+    monkeypatch.setenv("TZ", "Etc/GMT-9")  # nine hours ahead
+    line = shell("history", "host").stdout.splitlines()[2]
+    assert "\x1b" not in line
+    there = datetime.fromisoformat(decided).astimezone(timezone(timedelta(hours=9)))
+    assert f"{there:%m-%d %H:%M}" in line
+
+
 def test_show_and_diff_print_an_experiment(campaign: ark.Campaign, shell: Shell) -> None:
     propose(campaign, "0.07", "a higher rate").refuse("too high")
     shown = shell("show", "host", 1).stdout
@@ -330,7 +365,10 @@ def test_a_person_decides_at_the_prompt(
     editor.chmod(0o700)
     desk = terminal("review", "host", EDITOR=f"'{editor}'", VISUAL="")
     desk.expect("rate 0.06")
+    desk.expect("3 more wait")
     desk.expect("+LEARNING_RATE = 0.06")
+    desk.expect("[q]uit?")
+    desk.type("all\n")  # no answer
     desk.expect("[q]uit?")
     desk.type("a\n")
     desk.expect(f"{short(good)} approved by Ada Tester")
@@ -371,12 +409,13 @@ def test_a_prompt_can_be_left_and_notices_what_others_decide(
         desk = terminal("review", "host")
         desk.expect("[q]uit?")
         desk.type(leave)
-        assert desk.end() == status
+        assert desk.end(again=leave) == status
         assert proposal.status == "open"
     desk = terminal("review", "host", EDITOR="false", VISUAL="")
     desk.expect("[q]uit?")
     desk.type("e\n")
-    desk.expect("the editor failed")
+    desk.expect("nothing is decided, for the editor failed")
+    desk.expect("[q]uit?")
     proposal.refuse("I was faster", by="Eve")
     desk.type("a\n")
     desk.expect("was refused by Eve already")

@@ -14,22 +14,36 @@ STATIC = ROOT / "autoresearch_kit" / "static"
 SOURCES = ROOT / "frontend"
 
 
-@pytest.mark.timeout(600)
-def test_the_shipped_bundles_are_what_the_sources_give(tmp_path: Path):
-    """Slow, 10 s and more: npm installs the bundler and the editor into a fresh folder."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources in which npm has installed the bundler and the editor; slow, 10 s."""
     if shutil.which("npm") is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs npm: apt-get install nodejs npm")
         pytest.skip("there is no npm; type sudo apt-get install nodejs npm")
-    copy = tmp_path / "frontend"
+    copy = tmp_path_factory.mktemp("npm") / "frontend"
     shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("node_modules"))
-    for command in (["npm", "ci"], ["node", "build.mjs", str(tmp_path / "built")]):
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    run(copy, "npm", "ci")
+    return copy
+
+
+def run(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_the_shipped_bundles_are_what_the_sources_give(installed: Path, tmp_path: Path):
+    run(installed, "node", "build.mjs", str(tmp_path / "built"))
     built = {path.name: path.read_bytes() for path in (tmp_path / "built").iterdir()}
     shipped = {path.name: path.read_bytes() for path in STATIC.iterdir()}
     differing = {name for name in built | shipped if built.get(name) != shipped.get(name)}
     assert not differing, "build them again: cd frontend && npm ci && npm run build"
+
+
+@pytest.mark.timeout(600)
+def test_the_diff_of_the_review_is_right_on_thousands_of_texts(installed: Path):
+    run(installed, "npm", "test")
 
 
 def test_users_need_neither_node_nor_a_network():

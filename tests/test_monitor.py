@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import threading
@@ -47,10 +48,12 @@ def experiment_of(run: ark.Run) -> ark.Experiment:
 
 
 def test_a_widget_follows_a_run_to_its_end_and_then_makes_room_for_a_picture(run: ark.Run):
-    widget = types.SimpleNamespace(now={}, curve=None, log="")
-    phases, ended = [], threading.Event()
+    phases: list[str] = []
+    ended = threading.Event()
 
     class Widget(types.SimpleNamespace):
+        hold_sync = staticmethod(contextlib.nullcontext)
+
         def __setattr__(self, name: str, value: object) -> None:
             if name == "now":
                 phases.append(value["phase"])  # type: ignore[index]
@@ -60,7 +63,6 @@ def test_a_widget_follows_a_run_to_its_end_and_then_makes_room_for_a_picture(run
     monitor._follow(run, widget, ended.set)
     assert ended.is_set()
     assert phases[-1] == "done"
-    assert "training" in phases
     assert widget.now["final"] is True
     assert widget.log.endswith(f"val_loss: {0.019}")
     assert len(widget.log.splitlines()) <= monitor.LOG_LINES

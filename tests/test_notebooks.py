@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom without a person, one experiment each time.
+"""The notebooks run from top to bottom without a person: an experiment by hand, a short night.
 
 Slow: real training and scoring processes, in the profile `tiny`.
 """
@@ -22,6 +22,7 @@ def run(name: str, folder: Path) -> str:
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace('profile="smoke"', 'profile="tiny"')
+        cell.source = cell.source.replace("experiments=4", "experiments=2")
     client = NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": folder}}
     )
@@ -31,7 +32,7 @@ def run(name: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_stepping_through_and_analysing_afterwards(tmp_path: Path) -> None:
+def test_stepping_through_handing_over_and_analysing_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
     shown = run("01_step_through.ipynb", folder)
@@ -39,6 +40,12 @@ def test_stepping_through_and_analysing_afterwards(tmp_path: Path) -> None:
     assert "<Score 0001 " in shown
     run("01_step_through.ipynb", folder)
     assert len(ark.history(tmp_path / "labs" / "first")) == 3
+    shown = run("02_overnight.ipynb", folder)
+    assert "2 of 2 experiments" in shown
+    assert "nothing waits for a decision" in shown
+    assert "policy: approve up to 20 clean lines" in shown
+    run("02_overnight.ipynb", folder)
+    assert len(ark.history(tmp_path / "labs" / "first")) == 5
     shown = run("03_analysis.ipynb", folder)
     assert "<Campaign first" in shown
     assert "TPE" in shown

@@ -1,11 +1,12 @@
-// A campaign at a glance: what happens now, the night, the staircase, the ledger, one card, and
-// the proposals that wait for a person.
-import { adopt, h, text } from "./shared/dom.js";
-import { duration, figure, isNumber, moment } from "./shared/numbers.js";
+// A campaign at a glance: what happens now, the night, the staircase; and in one pane the ledger,
+// one experiment's card, and the proposals that wait for a person.
+import { adopt, attr, h, text } from "./shared/dom.js";
 import { createStatus } from "./shared/status.js";
 import { connect } from "./shared/talk.js";
 import { createLedger } from "./dashboard/ledger.js";
-import { createNight, createNow } from "./dashboard/now.js";
+import { createNight } from "./dashboard/night.js";
+import { createNow } from "./dashboard/now.js";
+import { createPane } from "./dashboard/pane.js";
 import { number, toRow } from "./dashboard/rows.js";
 import { createSlot } from "./dashboard/slot.js";
 import { createStaircase } from "./dashboard/staircase.js";
@@ -14,37 +15,36 @@ function render({ model, el }) {
   const root = adopt(el, "dashboard");
   root.setAttribute("role", "region");
   const status = createStatus();
-  const now = createNow({ toQueue });
+  const now = createNow({ toWaiting });
   const night = createNight({
     pause: () => talk.ask({ type: "pause" }, "Pausing…"),
     resume: () => talk.ask({ type: "resume" }, "Going on…"),
     stop: (atOnce) => talk.ask({ type: "stop", now: atOnce }, "Stopping…"),
   });
   const staircase = createStaircase({ open });
-  const ledger = createLedger({ open });
-  const card = h(
-    "div",
-    {
-      class: "ark-card",
-      role: "region",
-      "aria-label": "Card of one experiment",
-      tabindex: "0",
-      testid: "card",
-    },
-    h("p", { class: "ark-empty" }, "Click a mark or a row: its card comes here."),
-  );
-  const queue = h("h4", { tabindex: "-1" }, "Waiting for you");
+  const ledger = createLedger({ open: openFromLedger });
+  const card = h("div", { class: "ark-card", tabindex: "0", testid: "card" });
   const slot = createSlot(model);
+  const pane = createPane({
+    label: "Ledger, card, and what waits for you",
+    panels: [
+      { key: "ledger", title: "Ledger", dom: ledger.dom },
+      { key: "card", title: "Experiment", dom: card },
+      { key: "waiting", title: "Waiting for you", dom: slot.dom },
+    ],
+  });
+  pane.hide("card");
   root.append(
     now.dom,
     night.dom,
-    status.dom,
     staircase.dom,
-    h("div", { class: "ark-columns" }, ledger.dom, card),
-    h("section", { "aria-label": "Waiting for you" }, queue, slot.dom),
+    h("div", { class: "ark-pane-head" }, pane.tabs, status.dom),
+    pane.dom,
   );
 
   let asked = null; // the number of the card that is on its way or shown
+  let fromLedger = false; // where Escape leads from the card
+  let waiting = null; // how many proposals wait; null before the first look
   let frame = 0;
 
   const talk = connect({
@@ -57,23 +57,70 @@ function render({ model, el }) {
         card.innerHTML = html; // made by the kit, which escapes what it quotes
         card.scrollTop = 0;
         card.dataset.n = n;
-        status.say(`Card of ${number(n)}.`);
+        attr(card, "aria-busy", null);
+        status.mention(`Card of ${number(n)}.`);
       },
     },
+    answered: ({ to, ok }) => to === "card" && !ok && noCard(),
+    gaveUp: (to) => to === "card" && noCard(),
   });
 
   function open(n) {
     asked = n;
     ledger.mark(n);
+    pane.label("card", `Experiment ${number(n)}`);
+    pane.open("card");
+    if (card.dataset.n !== String(n)) {
+      delete card.dataset.n;
+      text(card, "Opening…");
+      attr(card, "aria-busy", "true");
+    }
+    fromLedger = false;
     talk.ask({ type: "card", n }, `Opening ${number(n)}…`);
   }
 
-  function toQueue() {
-    queue.scrollIntoView({
-      block: "start",
+  // The row that had the focus is out of sight now, so the card gets it, and Escape leads back.
+  function openFromLedger(n) {
+    open(n);
+    fromLedger = true;
+    card.focus({ preventScroll: true });
+  }
+
+  function noCard() {
+    if (card.dataset.n) return; // an older one of the same experiment is better than none
+    text(card, "The card did not come; click again for another try.");
+    attr(card, "aria-busy", null);
+  }
+
+  card.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (fromLedger) {
+      pane.open("ledger");
+      ledger.focus();
+    } else staircase.focus();
+  });
+
+  function toWaiting() {
+    pane.open("waiting");
+    pane.focusTab("waiting");
+    pane.dom.scrollIntoView({
+      block: "nearest",
       behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
     });
-    queue.focus({ preventScroll: true });
+  }
+
+  function showWaiting(count) {
+    if (count === waiting) return;
+    const before = waiting;
+    waiting = count;
+    pane.label("waiting", "Waiting for you", count);
+    if (count && !before) {
+      pane.offer("waiting");
+      if (before !== null)
+        status.mention(
+          count === 1 ? "A proposal waits for you." : `${count} proposals wait for you.`,
+        );
+    } else if (!count) pane.withdraw();
   }
 
   function showBoard() {
@@ -81,11 +128,10 @@ function render({ model, el }) {
     const board = model.get("board") ?? {};
     root.setAttribute("aria-label", `Dashboard of ${board.campaign ?? ""}`);
     now.show(board);
-    night.show(board.night, nightFacts);
+    night.show(board.night);
     staircase.showBoard(board);
     ledger.nameMetric(board.metric);
-    const waiting = board.steps?.approval ?? 0;
-    text(queue, waiting ? `Waiting for you (${waiting})` : "Waiting for you");
+    showWaiting(board.steps?.approval ?? 0);
   }
 
   function showRows() {
@@ -112,35 +158,6 @@ function render({ model, el }) {
     staircase.destroy();
     slot.destroy();
   };
-}
-
-/** What is known about a night, in the order in which a person asks. */
-function nightFacts(night) {
-  const of = (value, most) =>
-    isNumber(most) ? `${figure(value)} of ${figure(most)}` : figure(value);
-  return [
-    [
-      `${night.kept} kept`,
-      `${night.discarded} discarded`,
-      night.crashed && `${night.crashed} crashed`,
-      night.refused && `${night.refused} refused`,
-      night.failures && `${night.failures} failed proposals`,
-    ]
-      .filter(Boolean)
-      .join(", "),
-    isNumber(night.busy) && `device busy ${Math.round(night.busy * 100)} %`,
-    isNumber(night.cost) && `cost ${of(night.cost, night.max_cost)}`,
-    isNumber(night.tokens) && `${figure(night.tokens)} tokens`,
-    night.started && `since ${moment(night.started)}`,
-    night.finish && `ends about ${moment(night.finish)}${remaining(night.finish)}`,
-    night.deadline && `no later than ${moment(night.deadline)}`,
-    night.policy,
-  ].filter(Boolean);
-}
-
-function remaining(iso) {
-  const seconds = (Date.parse(iso) - Date.now()) / 1000;
-  return seconds > 60 ? `, in ${duration(Math.round(seconds / 60) * 60)}` : "";
 }
 
 export default { render };

@@ -76,8 +76,8 @@ function render({ model, el }) {
     "revise",
     "",
     "Ask to revise…",
-    "Feedback to the proposer, who tries again (Alt+V)",
-    () => open(revise),
+    "Feedback to the proposer, who tries again; quotes the lines that are selected (Alt+V)",
+    askToRevise,
     "again",
   );
   const keys = h(
@@ -87,7 +87,7 @@ function render({ model, el }) {
     h(
       "div",
       {},
-      "Ctrl+Enter approve · Alt+R refuse · Alt+V ask to revise · Alt+N / Alt+P next / previous change · Alt+Z take the change at the cursor back · Ctrl+F search · Esc leaves the editor",
+      "Ctrl+Enter approve · Alt+R refuse · Alt+V ask to revise (quotes selected lines) · Alt+N / Alt+P next / previous change · Alt+Z take the change at the cursor back · Ctrl+F search · Esc leaves the editor",
     ),
   );
   const choices = h(
@@ -115,8 +115,10 @@ function render({ model, el }) {
     icon("check"),
     "Nothing waits for you.",
   );
-  const sheet = h("div", {}, header.dom, files.dom, bar);
-  const lower = h("div", {}, refuse.dom, revise.dom, prompt.dom, reply.dom);
+  // Within the dashboard the upper part scrolls and the rest stays in sight: see dashboard.css.
+  const upper = h("div", { class: "ark-upper" }, header.dom, files.dom);
+  const sheet = h("div", { class: "ark-sheet" }, upper, bar);
+  const lower = h("div", { class: "ark-lower" }, refuse.dom, revise.dom, prompt.dom, reply.dom);
   root.append(empty, sheet, status.dom, lower);
   root.setAttribute("role", "region");
 
@@ -193,6 +195,11 @@ function render({ model, el }) {
     refuseButton.setAttribute("aria-expanded", String(panel === refuse));
     reviseButton.setAttribute("aria-expanded", String(panel === revise));
     focus?.focus();
+  }
+
+  function askToRevise() {
+    revise.quote(files.quote());
+    open(revise);
   }
 
   function leaveEditor() {
@@ -300,7 +307,7 @@ function render({ model, el }) {
       // By the key's place: with Alt a Mac types other letters.
       action = {
         KeyR: () => open(refuse),
-        KeyV: () => page.can_revise && open(revise),
+        KeyV: () => page.can_revise && askToRevise(),
         KeyN: () => files.step(1),
         KeyP: () => files.step(-1),
         KeyZ: () => files.revert(),

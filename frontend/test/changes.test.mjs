@@ -4,7 +4,7 @@ import test from "node:test";
 import { Chunk } from "@codemirror/merge";
 import { EditorState } from "@codemirror/state";
 import { chunksOf, diffConfig, reverting, toDoc } from "../src/review/changes.js";
-import { lineDiff } from "../src/review/linediff.js";
+import { countLines, lineDiff } from "../src/review/linediff.js";
 
 const TEXTS = 5000;
 let seed = 1;
@@ -62,4 +62,11 @@ test("a long file of repetitive code keeps its hunks apart", () => {
   const lines = Array.from({ length: 1500 }, (_, i) => `    x = x + scale * ${i % 7}\n`);
   const changed = lines.map((line, i) => (i % 300 === 10 ? "    y = x\n" : line));
   assert.equal(chunksOf(toDoc(lines.join("")), toDoc(changed.join(""))).length, 5);
+});
+
+test("lines are counted as git counts them", () => {
+  assert.deepEqual(countLines("a\nb\nc\n", "a\nx\nc\nd\n"), { added: 2, removed: 1 });
+  assert.deepEqual(countLines("", "a\n"), { added: 1, removed: 0 });
+  assert.deepEqual(countLines("a\n", "a"), { added: 1, removed: 1 });
+  assert.deepEqual(countLines("a\n", "a\n"), { added: 0, removed: 0 });
 });

@@ -49,17 +49,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab server with a configuration and a root folder of its own.
+    """A JupyterLab server of the module's own.
 
-    Notebooks lie in ``lab.root / "notebooks"``, as in a checkout. A fresh server for each module
-    because one that has opened some twenty notebooks no longer gets ready.
+    A fresh one because one that has opened some twenty notebooks no longer gets ready.
     """
     if CHROMIUM is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs Chromium: apt-get install chromium")
         pytest.skip("there is no chromium; type sudo apt-get install chromium")
-    home = tmp_path_factory.mktemp("jupyter")
-    root = tmp_path_factory.mktemp("root")
+    folders = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("root")
+    with lab_server(*folders) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def lab_server(home: Path, root: Path) -> Iterator[Lab]:
+    """Run JupyterLab with a configuration in `home` and the root folder `root`.
+
+    Notebooks lie in ``root / "notebooks"``, as in a checkout.
+    """
     (root / "notebooks").mkdir()
     overrides = home / "config" / "labconfig" / "default_setting_overrides.json"
     overrides.parent.mkdir(parents=True)
@@ -122,10 +130,13 @@ def open_notebook(lab: Lab, tmp_path: Path) -> Iterator[Callable[..., Notebook]]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
+        console: list[str] = []
+        page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: console.append(f"pageerror: {error.stack}"))
 
         def open_it(name: str) -> Notebook:
             page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset&token={lab.token}")
-            notebook = Notebook(page, tmp_path)
+            notebook = Notebook(page, tmp_path, console)
             notebook.wait_ready()
             return notebook
 

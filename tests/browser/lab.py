@@ -58,6 +58,8 @@ class Notebook:
 
     page: Page
     folder: Path
+    console: list[str] = dataclasses.field(default_factory=list)
+    """What the browser's console said: the kind, then the text; and the errors of scripts."""
 
     def wait_ready(self, seconds: float = 90) -> None:
         """Wait until the notebook is shown and its kernel idle."""

@@ -15,7 +15,7 @@ const columns = [
   { key: "author", title: "author", show: (r) => r.author ?? "" },
   { key: "at", title: "decided", show: (r) => moment(r.at) },
   { key: "seconds", title: "time", numeric: true, show: (r) => duration(r.seconds) },
-  { key: "cost", title: "cost", numeric: true, show: (r) => figure(r.cost, 2) },
+  { key: "cost", title: "cost", numeric: true, show: (r) => (r.cost ? figure(r.cost, 2) : "") },
 ];
 
 /** Make the table; `open(n)` is called for the row that was clicked or entered. */
@@ -42,12 +42,7 @@ export function createLedger({ open }) {
   const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads));
   const table = h("table", { class: "ark-table", role: "table", testid: "ledger" }, head, body);
   const nothing = h("p", { class: "ark-empty" }, "No experiment is decided yet.");
-  const dom = h(
-    "div",
-    { class: "ark-ledger", role: "region", "aria-label": "Ledger of experiments" },
-    table,
-    nothing,
-  );
+  const dom = h("div", { class: "ark-ledger" }, table, nothing);
 
   const known = new Map(); // n -> { row, json, tr, button }
   let sort = { key: "n", down: true };
@@ -157,6 +152,7 @@ export function createLedger({ open }) {
   return {
     dom,
     show,
+    focus: () => current?.button.focus(),
     nameMetric: (name) => text(heads[2].querySelector("span"), name || "metric"),
     /** Mark the row whose card is open. */
     mark(n) {

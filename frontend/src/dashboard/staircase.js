@@ -5,41 +5,53 @@ import { figure, isNumber } from "../shared/numbers.js";
 import { scale, ticks } from "../shared/plot.js";
 import { describe } from "./rows.js";
 
-const HEIGHT = 230; // px
-const EDGE = { left: 56, right: 10, top: 12, bottom: 24 };
+const HEIGHT = 170; // px
+const EDGE = { left: 56, right: 10, top: 8, bottom: 24 };
+const BAND = 14; // px at the worse edge for what has no value
 const NEAR = 24; // px: how far from a mark the pointer may be
+
+// What a mark stands for, with the words of the legend; in drawing order.
+const KINDS = {
+  discarded: "discarded",
+  beyond: "off the scale",
+  refused: "refused",
+  failed: "crashed",
+  suspect: "quarantined",
+  kept: "kept",
+};
+const OF_STATUS = {
+  keep: "kept",
+  discard: "discarded",
+  crash: "failed",
+  refused: "refused",
+  quarantine: "suspect",
+};
 
 /** Make the plot; `open(n)` is called for the experiment that was clicked or entered. */
 export function createStaircase({ open }) {
   const grid = s("g", { class: "ark-grid" });
   const steps = s("path", { class: "ark-steps" });
-  const discarded = s("path", { class: "ark-discarded" });
-  const failed = s("path", { class: "ark-failed" });
-  const suspect = s("path", { class: "ark-suspect" });
-  const kept = s("path", { class: "ark-kept" });
+  const paths = Object.fromEntries(
+    Object.keys(KINDS).map((kind) => [kind, s("path", { class: `ark-${kind}` })]),
+  );
   const ring = s("circle", { class: "ark-ring", r: 7, cx: -20, cy: -20 });
   const svg = s(
     "svg",
     { height: HEIGHT, "aria-hidden": "true" },
     grid,
     steps,
-    discarded,
-    failed,
-    suspect,
-    kept,
+    Object.values(paths),
     ring,
   );
   const tip = h("div", { class: "ark-tip", hidden: true });
   const name = h("span", { class: "ark-axis" });
-  const key = (kind, words) => h("span", { class: `ark-mark ark-mark-${kind}` }, words);
-  const legend = h(
-    "div",
-    { class: "ark-legend" },
-    name,
-    key("kept", "kept"),
-    key("discarded", "discarded"),
-    key("failed", "crash or refused"),
+  const keys = Object.fromEntries(
+    Object.entries(KINDS)
+      .reverse()
+      .map(([kind, words]) => [kind, h("span", { class: "ark-mark" }, sample(kind), words)]),
   );
+  const nothing = h("p", { class: "ark-empty ark-no-mark" }, "No experiment is decided yet.");
+  const legend = h("div", { class: "ark-legend" }, name, Object.values(keys));
   // A slider is what a row of points that arrow keys walk along is to a screen reader.
   const box = h(
     "div",
@@ -53,6 +65,7 @@ export function createStaircase({ open }) {
     },
     svg,
     tip,
+    nothing,
   );
   const dom = h("div", { class: "ark-plot" }, legend, box);
 
@@ -67,48 +80,46 @@ export function createStaircase({ open }) {
     frame = 0;
     if (!width) return;
     const smaller = board.goal !== "maximize";
-    const known = rows.filter((row) => isNumber(row.value));
-    const [low, high] = range(known, smaller);
+    const [low, high] = range(rows, smaller);
     const last = rows.length ? rows.at(-1).n : 1;
+    const [top, bottom] = smaller
+      ? [EDGE.top + BAND, HEIGHT - EDGE.bottom]
+      : [EDGE.top, HEIGHT - EDGE.bottom - BAND];
     const x = scale(0, Math.max(last, 1), EDGE.left + 6, width - EDGE.right - 6);
-    const y = scale(high, low, EDGE.top, HEIGHT - EDGE.bottom);
-    const worse = smaller ? EDGE.top : HEIGHT - EDGE.bottom;
-    const inside = (value) => Math.min(HEIGHT - EDGE.bottom, Math.max(EDGE.top, y(value)));
+    const y = scale(high, low, top, bottom);
+    const band = smaller ? EDGE.top + 3 : HEIGHT - EDGE.bottom - 3;
 
-    marks = rows.map((row) => ({
-      row,
-      x: x(row.n),
-      y: isNumber(row.value) ? inside(row.value) : worse,
-    }));
-    const of = (...kinds) => marks.filter(({ row }) => kinds.includes(row.status));
-    const keeps = of("keep");
-    attr(kept, "d", keeps.map((m) => dot(m, 4)).join(""));
-    attr(
-      discarded,
-      "d",
-      of("discard")
-        .map((m) => dot(m, 2.6))
-        .join(""),
-    );
-    attr(failed, "d", of("crash", "refused").map(cross).join(""));
-    attr(
-      suspect,
-      "d",
-      of("quarantine")
-        .map((m) => dot(m, 4))
-        .join(""),
-    );
+    marks = rows.map((row) => {
+      const kind = OF_STATUS[row.status] ?? "discarded";
+      const measured = isNumber(row.value) && kind !== "failed" && kind !== "refused";
+      const off = measured && (smaller ? row.value > high : row.value < low);
+      const inside = measured ? Math.min(bottom, Math.max(top, y(row.value))) : band;
+      return { row, kind: off && kind === "discarded" ? "beyond" : kind, x: x(row.n), y: inside };
+    });
+    for (const [kind, path] of Object.entries(paths)) {
+      const some = marks.filter((mark) => mark.kind === kind);
+      attr(path, "d", some.map((mark) => shape(mark, smaller)).join(""));
+      shown(keys[kind], some.length || kind === "kept" || kind === "discarded");
+    }
+    shown(nothing, !marks.length);
+    const keeps = marks.filter(({ kind }) => kind === "kept");
     attr(steps, "d", staircase(keeps, width - EDGE.right));
-    axes(x, y, low, high, last);
+    axes(x, y, low, high, last, smaller);
     attr(svg, "width", width);
     attr(box, "aria-valuemax", Math.max(0, rows.length - 1));
     choose(Math.min(chosen, marks.length - 1), false);
   }
 
-  function axes(x, y, low, high, last) {
-    const across = ticks(low, high, 4).flatMap((value) => [
+  function axes(x, y, low, high, last, smaller) {
+    const levels = ticks(low, high, 4);
+    const digits = levels.length > 1 ? decimals(levels[1] - levels[0]) : null;
+    const across = levels.flatMap((value) => [
       s("line", { x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
-      s("text", { x: EDGE.left - 6, y: y(value) + 4, "text-anchor": "end" }, figure(value)),
+      s(
+        "text",
+        { x: EDGE.left - 6, y: y(value) + 4, "text-anchor": "end" },
+        label(value, digits),
+      ),
     ]);
     const along = ticks(0, Math.max(last, 1), Math.min(8, width / 90))
       .filter(Number.isInteger)
@@ -116,7 +127,7 @@ export function createStaircase({ open }) {
     grid.replaceChildren(...across, ...along);
     text(
       name,
-      `${board.metric ?? ""}${board.unit ? `, ${board.unit}` : ""} (${board.goal === "maximize" ? "higher" : "lower"} is better)`,
+      `${board.metric ?? ""}${board.unit ? `, ${board.unit}` : ""} (${smaller ? "lower" : "higher"} is better)`,
     );
   }
 
@@ -133,7 +144,7 @@ export function createStaircase({ open }) {
     const right = mark.x > width / 2;
     tip.style.left = right ? "" : `${mark.x + 12}px`;
     tip.style.right = right ? `${width - mark.x + 12}px` : "";
-    tip.style.top = `${Math.min(mark.y + 8, HEIGHT - 60)}px`;
+    tip.style.top = `${Math.min(mark.y + 8, HEIGHT - 62)}px`;
   }
 
   function nearest(event) {
@@ -195,6 +206,7 @@ export function createStaircase({ open }) {
       rows = list;
       soon();
     },
+    focus: () => box.focus(),
     showBoard(next) {
       const before = [board.metric, board.unit, board.goal].join();
       board = next;
@@ -207,24 +219,65 @@ export function createStaircase({ open }) {
   };
 }
 
-const dot = ({ x, y }, r) =>
-  `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
-const cross = ({ x, y }) => `M${(x - 3.5).toFixed(1)} ${(y - 3.5).toFixed(1)}l7 7m0-7l-7 7`;
+function shape({ kind, x, y }, smaller) {
+  if (kind === "failed") return `M${at(x - 3.5, y - 3.5)}l7 7m0-7l-7 7`;
+  if (kind === "refused") return `M${at(x - 3, y - 3)}h6v6h-6z`;
+  // It points to where the value lies.
+  if (kind === "beyond") return `M${at(x - 4, y)}h8l-4 ${smaller ? -7 : 7}z`;
+  const r = kind === "discarded" ? 2.6 : 4;
+  return `M${at(x - r, y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+}
+
+const at = (x, y) => `${x.toFixed(1)} ${y.toFixed(1)}`;
+
+/** The mark of a kind beside its words in the legend. */
+function sample(kind) {
+  const path = s("path", { class: `ark-${kind}`, d: shape({ kind, x: 6, y: kind === "beyond" ? 10 : 6 }, true) });
+  return s("svg", { width: 12, height: 12, "aria-hidden": "true" }, path);
+}
 
 function staircase(keeps, end) {
   if (!keeps.length) return "";
   const rest = keeps.slice(1).map((m) => `H${m.x.toFixed(1)}V${m.y.toFixed(1)}`);
-  return `M${keeps[0].x.toFixed(1)} ${keeps[0].y.toFixed(1)}${rest.join("")}H${end}`;
+  return `M${at(keeps[0].x, keeps[0].y)}${rest.join("")}H${end}`;
 }
 
-/** The values worth seeing: all kept ones, and discarded ones but for the worst tenth. */
+/**
+ * The values worth seeing, as `plots.progress` has them: all kept ones, and up to half of their
+ * height worse, so that one blow-up does not flatten the rest. Where that would hide most of the
+ * discarded ones, as it does while there are few gains yet, the better half of them is shown as
+ * long as the kept steps keep a fifth of the height.
+ */
 function range(rows, smaller) {
-  if (!rows.length) return [0, 1];
-  const keeps = rows.filter((row) => row.status === "keep").map((row) => row.value);
-  const all = rows.map((row) => row.value).sort((a, b) => a - b);
-  const cut = Math.floor((all.length - 1) * 0.1);
-  const some = smaller ? all.slice(0, all.length - cut) : all.slice(cut);
-  const [low, high] = [Math.min(...some, ...keeps), Math.max(...some, ...keeps)];
-  const pad = (high - low) * 0.06 || Math.abs(high) * 0.01 || 1;
-  return [low - pad, high + pad];
+  const sign = smaller ? 1 : -1;
+  const losses = (...kinds) =>
+    rows
+      .filter((row) => kinds.includes(row.status) && isNumber(row.value))
+      .map((row) => sign * row.value)
+      .sort((a, b) => a - b);
+  const all = losses("keep", "discard");
+  if (!all.length) return [0, 1];
+  const some = losses("keep");
+  const keeps = some.length ? some : all;
+  let [best, worst] = [keeps[0], keeps.at(-1)];
+  const height = worst - best || Math.abs(best) * 0.01 || 1;
+  const part = (share) => all[Math.floor((all.length - 1) * share)];
+  worst = Math.max(
+    worst,
+    Math.min(part(0.95), worst + height / 2),
+    Math.min(part(0.5), worst + height * 4),
+  );
+  best = Math.min(best, Math.max(all[0], best - height / 2)); // a gain within the noise
+  const pad = Math.max(height, worst - best) * 0.08;
+  const ends = [sign * (best - pad), sign * (worst + pad)];
+  return smaller ? ends : ends.reverse();
+}
+
+const decimals = (step) => Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+
+/** A tick with as many decimals as tell it from the next one. */
+function label(value, digits) {
+  const plain = digits !== null && digits <= 6 && Math.abs(value) < 1e7;
+  if (!plain) return figure(value);
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

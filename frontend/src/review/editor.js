@@ -170,6 +170,15 @@ export function createEditor({ file, readOnly, split, expanded, onEdit, onEscape
     dom,
     /** The text as it stands. */
     text: () => view.state.doc.toString(),
+    /** The lines of the selection {first, last, lines}, or null when nothing is selected. */
+    selected() {
+      const { from, to, empty } = view.state.selection.main;
+      if (empty) return null;
+      const { doc } = view.state;
+      const [first, last] = [doc.lineAt(from).number, doc.lineAt(to).number];
+      const lines = Array.from({ length: last - first + 1 }, (_, i) => doc.line(first + i).text);
+      return { first, last, lines };
+    },
     /** How many ranges differ from the parent, and how many from the proposal. */
     counts: () => ({ changes: chunks().length, mine: view.state.field(mine).length }),
     rebuild: build,

@@ -3,6 +3,7 @@ import { attr, h, shown, text, uid } from "../shared/dom.js";
 import { icon } from "../shared/icons.js";
 import { chunksOf, toDoc } from "./changes.js";
 import { createEditor } from "./editor.js";
+import { countLines } from "./linediff.js";
 
 const WIDE = 1100; // px of window below which two halves of a notebook are too narrow for code
 
@@ -30,6 +31,8 @@ const habit = {
 export function createFiles({ onEdit, onEscape, say }) {
   const name = uid("files");
   const tabs = h("div", { class: "ark-tabs", role: "tablist", "aria-label": "Changed files" });
+  const [plus, minus] = ["ark-plus", "ark-minus"].map((look) => h("span", { class: look }));
+  const size = h("span", { class: "ark-size", testid: "lines" }, plus, " ", minus);
   const counter = h("span", { class: "ark-counter", testid: "counter", role: "note" });
   const tool = (testid, label, title, action, mark) =>
     h(
@@ -74,6 +77,7 @@ export function createFiles({ onEdit, onEscape, say }) {
       "div",
       { class: "ark-tools" },
       tabs,
+      size,
       counter,
       h("span", { class: "ark-tool-group" }, before, after, undo, reset, expand, toggle),
     ),
@@ -171,13 +175,19 @@ export function createFiles({ onEdit, onEscape, say }) {
   }
 
   function count() {
-    let [changes, mine] = [0, 0];
+    let [changes, mine, added, removed] = [0, 0, 0, 0];
     for (const file of files) {
+      const found = countLines(file.old, file.editor ? file.editor.text() : file.text);
+      added += found.added;
+      removed += found.removed;
       if (file.editor) file.counts = file.editor.counts();
       changes += file.counts.changes;
       mine += file.counts.mine;
       text(file.label, files.length > 1 ? `${file.path} (${file.counts.changes})` : file.path);
     }
+    text(plus, `+${added}`);
+    text(minus, `−${removed}`);
+    attr(size, "title", `${added} lines added, ${removed} removed`);
     text(counter, `${changes} ${changes === 1 ? "change" : "changes"}, ${mine} by you`);
     attr(counter, "data-mine", mine);
     reset.disabled = mine === 0;
@@ -241,6 +251,14 @@ export function createFiles({ onEdit, onEscape, say }) {
     step,
     revert,
     texts,
+    /** The lines that are selected, to be quoted in a question about them; "" for none. */
+    quote() {
+      const found = current?.editor.selected();
+      if (!found) return "";
+      const { first, last, lines } = found;
+      const where = first === last ? `line ${first}` : `lines ${first} to ${last}`;
+      return `${current.path}, ${where}:\n${lines.map((line) => `> ${line}`).join("\n")}\n`;
+    },
     /** Whether a person's text differs from the proposal. */
     edited: () =>
       files.some((file) => (file.editor ? file.editor.text() : file.text) !== file.proposed),

@@ -17,6 +17,16 @@ export function lineDiff(a, b) {
   );
 }
 
+/** Count the lines that are added and removed from string `a` to string `b`, as git does. */
+export function countLines(a, b) {
+  const found = regions(lines(a), lines(b));
+  const sum = (size) => found.reduce((total, region) => total + size(region), 0);
+  return {
+    added: sum(([, , fromB, toB]) => toB - fromB),
+    removed: sum(([fromA, toA]) => toA - fromA),
+  };
+}
+
 /** Mark the characters that differ, where the two sides have enough in common. */
 function refine(a, fromA, toA, b, fromB, toB) {
   const whole = [new Change(fromA, toA, fromB, toB)];

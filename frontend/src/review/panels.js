@@ -194,6 +194,11 @@ export function createRevise({ send, close, say }) {
     dom,
     submit,
     focus: () => feedback.focus(),
+    /** Put lines of the patch before the cursor's place, as a comment on them begins. */
+    quote(lines) {
+      if (!lines || feedback.value.includes(lines)) return;
+      feedback.value = `${feedback.value}${feedback.value.trim() ? "\n\n" : ""}${lines}`;
+    },
     show(page) {
       const list = page.feedback ?? [];
       shown(earlier, list.length);

@@ -37,13 +37,18 @@ export function signed(value, digits = 3) {
     : "";
 }
 
-/** A moment as the person's clock shows it; the date only when it is not today. */
+const DAY = 864e5; // ms
+
+/** A moment as the person's clock shows it: with the weekday when it is not today, with the date
+ * when the weekday would not tell which. */
 export function moment(iso) {
   const date = new Date(iso);
   if (!iso || Number.isNaN(date.getTime())) return "";
+  const midnight = (of) => new Date(of).setHours(0, 0, 0, 0);
+  const days = Math.round(Math.abs(midnight(date) - midnight(Date.now())) / DAY);
+  const day = days === 0 ? {} : days < 7 ? { weekday: "short" } : { month: "short", day: "numeric" };
   const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  const today = date.toDateString() === new Date().toDateString();
-  return date.toLocaleString(undefined, today ? time : { ...time, month: "short", day: "numeric" });
+  return date.toLocaleString(undefined, { ...day, ...time });
 }
 
 /** Whether there is a number: NaN arrives as null, since JSON has none. */

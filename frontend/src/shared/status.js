@@ -2,6 +2,8 @@
 import { h, text } from "./dom.js";
 import { icon } from "./icons.js";
 
+const PASSING = 8000; // ms
+
 const icons = { ok: "check", error: "warn", busy: "clock", info: "info" };
 
 /** Make a status line: `status.say("Approved", "ok")`; the kind is shown by an icon too. */
@@ -29,6 +31,11 @@ export function createStatus() {
       dom.dataset.kind = message ? kind : "";
       mark.replaceChildren(...(message ? [icon(icons[kind])] : []));
       text(words, message);
+    },
+    /** Say what is old news in a moment: it is read out, and goes by itself. */
+    mention(message) {
+      this.say(message);
+      setTimeout(() => words.textContent === message && this.say(""), PASSING);
     },
     /** Clear what was under way or is older than `ms`: news of the last page, under the next. */
     clearOlder(ms) {

@@ -1,14 +1,15 @@
 // Messages to and from the kernel, with an eye on whether anybody answers.
 
-const PATIENCE = 5000; // ms until a question without an answer is mentioned
+const PATIENCE = 5000; // ms until a question without an answer is given up
+const LOOK_AGAIN = 1000; // ms between looks at a kernel that is busy
 
 /**
  * Connect a view to its kernel.
  *
  * `handlers` maps a message's type to a function; `answered(message)` is called for each answer
  * and `gaveUp(to)` when none came in time or the kernel went away, so that buttons come back to
- * life. `again` says what to do when the kernel is gone, and
- * `over()` whether that no longer matters.
+ * life; a kernel that is busy with a cell answers after it, and is waited for. `again` says what to
+ * do when the kernel is gone, and `over()` whether that no longer matters.
  */
 export function connect({
   model,
@@ -19,7 +20,7 @@ export function connect({
   gaveUp = () => {},
   over = () => false,
 }) {
-  let waiting = null; // { to, timer }
+  let waiting = null; // { to, timer, since }: `since` the question or the end of a busy cell
 
   function settle() {
     if (waiting) clearTimeout(waiting.timer);
@@ -47,6 +48,19 @@ export function connect({
       if (waiting && message?.type !== "ping") settle(); // it is alive and at work
       handlers[message?.type]?.(message);
     }
+  }
+
+  function look() {
+    // What JupyterLab's widget manager knows; other front ends may not tell.
+    if (model.widget_manager?.kernel?.status === "busy") {
+      status.say("The kernel is busy with a cell. This is kept, and done when the cell ends.", "busy");
+      waiting.since = Date.now();
+    } else if (Date.now() - waiting.since >= PATIENCE) {
+      return giveUp(
+        `No answer for ${PATIENCE / 1000} s: the kernel is busy with a cell, or gone. If it is gone, ${again}`,
+      );
+    }
+    waiting.timer = setTimeout(look, LOOK_AGAIN);
   }
 
   function send(message) {
@@ -77,15 +91,9 @@ export function connect({
       settle();
       status.say(busy, "busy");
       const to = message.type;
-      waiting = { to, timer: 0 };
+      waiting = { to, timer: 0, since: Date.now() };
       if (!send(message)) return gone();
-      waiting.timer = setTimeout(
-        () =>
-          giveUp(
-            `No answer for ${PATIENCE / 1000} s: the kernel is busy with a cell, or gone. If it is gone, ${again}`,
-          ),
-        PATIENCE,
-      );
+      waiting.timer = setTimeout(look, LOOK_AGAIN);
     },
     /** The kernel was heard of in another way, which is an answer too. */
     alive: settle,
