@@ -54,25 +54,22 @@ def dashboard(campaign: Campaign) -> DashboardWidget | render.Page:
 def page(campaign: Campaign) -> render.Page:
     """Return the dashboard as text and HTML, as of now."""
     board, rows = board_of(campaign), rows_of(campaign.records())
-    night = board["night"]
-    best = board["best"]
+    best, night, waiting = board["best"], nights.latest(campaign), board["steps"]["approval"]
     facts = {
         "campaign": f"{board['campaign']} in {board['host']}",
         "best": f"{best}{' ' if best else ''}{board['unit'] if best else ''}",
         "now": board["state"],
-        "for you": f"{board['steps']['approval']} proposals wait: ark.review(campaign.pending())"
-        if board["steps"]["approval"]
-        else "",
+        "for you": f"{waiting} open: ark.review(campaign.pending())" if waiting else "",
     }
-    if night:
-        found = nights.latest(campaign)
-        facts["night"] = str(found).partition("\n")[2] if found else ""
     shown = rows[-LAST_ROWS:]
     ledger = "\n".join(_line(row) for row in shown)
     left_out = f"{len(rows) - len(shown)} earlier ones are left out\n" if len(rows) > 20 else ""
-    html = render.card(facts) + render.staircase([row[:3] for row in rows]) + f"<p>{left_out}</p>"
+    of_night = f"{night}\n\n" if night else ""
+    text = f"{render.table(facts)}\n{of_night}{left_out}{ledger}"
+    html = render.card(facts) + (night._repr_html_() if night else "")
+    html += render.staircase([row[:3] for row in rows]) + f"<p>{left_out}</p>"
     html += render.card({f"{row[0]:04d}": _line(row)[5:] for row in shown})
-    return render.Page(f"{render.table(facts)}\n{left_out}{ledger}".rstrip(), html)
+    return render.Page(text.rstrip(), html)
 
 
 def board_of(campaign: Campaign) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def board_of(campaign: Campaign) -> dict[str, Any]:
         "metric": campaign.task.metric,
         "unit": campaign.task.unit,
         "goal": campaign.task.goal,
-        "best": f"{best.n:04d} {best.metric} {best.value:.4f}"
+        "best": f"{best.n:04d} {best.metric} {best.value:.5g}"
         if best and best.value is not None
         else "",
         "state": _state(now, training, pending),
@@ -246,7 +243,7 @@ def _state(night: Mapping[str, Any], training: str, pending: int) -> str:
     if training:
         return f"training {training}" if "scored" not in training else training
     if pending:
-        return f"{pending} wait for you"
+        return f"{pending} wait{'s' * (pending == 1)} for you"
     return f"night {night['phase']}: {night['reason']}" if night else "nothing happens"
 
 

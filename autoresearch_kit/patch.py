@@ -85,7 +85,7 @@ def warnings(
     seeds = True
     for path, before, after in changed:
         parts = hunks(before, after)
-        seeds = seeds and any(_SEED_WORD.search(line) for part in parts for line in part)
+        seeds = seeds and all(any(map(_SEED_WORD.search, part)) for part in parts)
         size += sum(len(x.encode("utf-8", "surrogatepass")) for part in parts for x in part)
         added, removed = _count(parts)
         total = len(before.splitlines())

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import files, patch, program, progress, proposers, render, succession
+from autoresearch_kit import files, program, progress, proposers, render, succession
 from autoresearch_kit.errors import ApprovalPending, AutoresearchError, ProposalError
+from autoresearch_kit.pages import deadline, page_of, still
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer
 from autoresearch_kit.texts import restored, shown
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PONG_SECONDS = 3.0
 LOOK_SECONDS = 1.0
-ATTACHMENT_CHARACTERS = 400_000
 
 _log = logging.getLogger(__name__)
 
@@ -84,89 +83,6 @@ def review(
     )
 
 
-def still(proposal: Proposal) -> render.Page:
-    """Return what a person needs to decide, and what to type next, as text and HTML."""
-    page = page_of(proposal)
-    rows = {
-        "proposal": f"on {page['campaign']} {proposal.parent:04d}, {proposal.status}",
-        "hypothesis": proposal.hypothesis,
-        "author": proposal.author + (", edited by a person" if proposal.edited_by_human else ""),
-        "expects": page["expected"],
-        "cost": page["cost"],
-        "changes": ", ".join([*page["touches"], _size(proposal)]),
-        "look at": "; ".join(warning["text"] for warning in page["warnings"]),
-        "next": _next_call(proposal),
-    }
-    diff = render.visible(proposal.diff)
-    return render.Page(f"{render.table(rows)}\n{diff}", render.card(rows) + render.diff(diff))
-
-
-def page_of(proposal: Proposal, position: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Return all that the review widget shows of a proposal, ready for JSON."""
-    campaign, decision = proposal.campaign, proposal.decision
-    old = campaign.mutable(proposal.parent_commit)
-    before = {path: old[path] for path in proposal.files}
-    drafts = files.read_json(proposal.folder / "draft.json") or {}
-    kept = proposal.attachments()
-    notes = program.path(campaign.path)
-    texts = tuple(before.items()), tuple(proposal.files.items())
-    touches, concerns = _look(*texts, tuple(campaign.task.edit))
-    return {
-        "id": proposal.id,
-        "position": list(position) if position else None,
-        "campaign": campaign.tag,
-        "parent": proposal.parent,
-        "metric": campaign.task.metric,
-        "goal": campaign.task.goal,
-        "unit": campaign.task.unit,
-        "status": proposal.status,
-        "decided": {
-            "by": decision["by"],
-            "reason": decision["reason"],
-            "at": decision["at"],
-            "edited": proposal.edited_by_human,
-        }
-        if decision
-        else None,
-        "hypothesis": render.visible(proposal.hypothesis),
-        "author": render.visible(proposal.author),
-        "expected": ""
-        if proposal.expected is None
-        else f"{proposal.expected:+.4g} {campaign.task.metric}",
-        "cost": _cost(proposal),
-        "deadline": _deadline(proposal),
-        "files": [
-            {
-                "path": path,
-                "old": shown(before[path]),
-                "new": shown(new),
-                "draft": drafts.get(path) if proposal.status == "open" else None,
-            }
-            for path, new in proposal.files.items()
-        ],
-        "touches": touches,
-        "warnings": [{"kind": concern.kind, "text": concern.text} for concern in concerns],
-        "prompt": _text(kept, "prompt.md"),
-        "reply": _text(kept, "reply.md"),
-        "program": notes.name if notes else None,
-        "can_revise": proposal.status == "open",
-        "feedback": [
-            _text(kept, name)
-            for name in sorted(kept)
-            if name.startswith("revision-") and name.endswith(".txt")
-        ],
-    }
-
-
-_Texts: TypeAlias = tuple[tuple[str, str], ...]
-
-
-@functools.lru_cache(maxsize=16)  # a page is made again and again, and large files take a while
-def _look(old: _Texts, new: _Texts, edit: tuple[str, ...]) -> tuple[list[str], list[patch.Concern]]:
-    before, after = dict(old), dict(new)
-    return patch.touches(before, after), patch.warnings(before, after, edit)
-
-
 class Desk:
     """Proposals before a person, one at a time; the widget shows them, the disk remembers."""
 
@@ -224,7 +140,7 @@ class Desk:
                 waited = self._waits()  # looked at first: what ends the wait is shown as well
                 with self._lock:
                     now, page = self._proposal, self.widget.page
-                    if (now.status, _deadline(now)) != (page["status"], page["deadline"]):
+                    if (now.status, deadline(now)) != (page["status"], page["deadline"]):
                         self.refresh()
                 waits = waited or self._waits()
             except (AutoresearchError, OSError) as error:  # a printed traceback helps nobody
@@ -258,10 +174,9 @@ class Desk:
                 self._keep_draft(proposal, message["files"])
             return ""
         if proposal is None:
-            self.refresh()
             raise ProposalError(
                 "another proposal took the place of the one that you decided on, and nothing was "
-                "done. Here is the new one: look at it first."
+                "done. The page shows the new one: look at it first."
             )
         if kind == "revise":
             self._ask(proposal, str(message.get("feedback") or ""))
@@ -379,38 +294,3 @@ def _number(text: str) -> float | None:
         f"your guess {text!r} is no number; write the change that you expect, such as -0.01, "
         "or leave it empty"
     )
-
-
-def _deadline(proposal: Proposal) -> dict[str, str] | None:
-    asked = proposal.asked
-    return {"at": asked["until"], "then": asked["then"]} if asked else None
-
-
-def _cost(proposal: Proposal) -> str:
-    cost = proposal.cost
-    words = [
-        f"{cost['money']:.3g} spent" if cost.get("money") else "",
-        f"{cost['tokens']:,.0f} tokens" if cost.get("tokens") else "",
-        f"{cost['seconds']:.0f} s" if cost.get("seconds", 0.0) >= 1 else "",
-    ]
-    return ", ".join(word for word in words if word)
-
-
-def _text(attachments: Mapping[str, bytes], name: str) -> str:
-    text = attachments.get(name, b"").decode("utf-8", errors="replace")
-    return render.visible(text[:ATTACHMENT_CHARACTERS])
-
-
-def _size(proposal: Proposal) -> str:
-    before = proposal.campaign.mutable(proposal.parent_commit)
-    added, removed = patch.lines(before, proposal.files)
-    return f"{', '.join(proposal.files)}: {added} lines added, {removed} removed"
-
-
-def _next_call(proposal: Proposal) -> str:
-    by = proposal.decision.get("by", "")
-    if proposal.status == "approved":
-        return f"ark.apply(proposal) — approved by {by}"
-    if proposal.status == "refused":
-        return f"ark.propose(campaign) — refused by {by}: {proposal.decision.get('reason', '')}"
-    return "proposal.approve() or proposal.refuse('why')"

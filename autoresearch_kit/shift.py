@@ -132,10 +132,12 @@ class Shift:
         ready = steps.ready(self.campaign, self.tally.key)
         if not ready and self.supply.exhausted:
             self.desk.end("finished", self.supply.exhausted)
-        found = next((p for p in ready if p.status == "approved"), None)
+        approved = [p for p in ready if p.status == "approved"]
+        # What has a number and perhaps a run comes first: another one's keep would outdate it.
+        found = min(approved, key=lambda p: not (p.folder / "commit").exists(), default=None)
         if found is None:
             return None
-        commit = found.folder / "commit"  # it has a number already, and perhaps a run
+        commit = found.folder / "commit"
         own = commit.read_text() if commit.exists() else ""
         # What a person tests by hand may become the best: wait for its verdict.
         return None if runs.under_way(self.campaign, but=own) else found

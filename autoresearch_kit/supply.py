@@ -24,7 +24,7 @@ from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.records import clean
 from autoresearch_kit.tally import Tally
 
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.1
 NOTES, NOTE = 20, 300  # how many, how long
 AHEAD = 1  # approved proposals that wait for the device
 LONGEST_PAUSE = 60.0  # seconds

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import nights, render, reviews
+from autoresearch_kit import nights, pages, render
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, CampaignError, ProposalError
 from autoresearch_kit.proposal import Proposal
@@ -181,7 +181,7 @@ def _page(proposal: Proposal, more: Mapping[str, object]) -> str:
     return re.sub(
         r"^next .*\n",
         lambda _: own,
-        reviews.still(proposal).text,
+        pages.still(proposal).text,
         count=1,
         flags=re.MULTILINE,
     )

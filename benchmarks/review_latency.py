@@ -1,7 +1,8 @@
 """How fast a review is, in a real JupyterLab and a real Chromium on one machine.
 
 From the click on Approve in the page to the decision on disk, and from running the cell to the
-editor of a file of 1,500 lines. Run it on a machine that does nothing else.
+editor of a file of 1,500 lines, each time of another proposal. Run it on a machine that does
+nothing else.
 
     python benchmarks/review_latency.py --proposals 20 --openings 5
 """
@@ -61,14 +62,15 @@ def many(lab: Lab, count: int) -> Campaign:
     return campaign
 
 
-def large(lab: Lab) -> Campaign:
+def large(lab: Lab, count: int) -> Campaign:
     body = "".join(
         f"def step{i}(x, y):\n    z = x * {i} + y\n    return z\n\n" for i in range(LINES // 4)
     )
     campaign = campaign_for(lab, "large", PRINTED + body)
     old = campaign.best.files["fit.py"]
-    new = old.replace("0.05", "0.07").replace("x * 200 +", "x * 201 +").replace("x * 9 +", "x +")
-    draft(campaign, files={"fit.py": new}, hypothesis="three hunks", author="benchmark")
+    for i in range(count):
+        new = old.replace("0.05", f"0.07{i}").replace("x * 200 +", "x +").replace("x * 9 +", "x +")
+        draft(campaign, files={"fit.py": new}, hypothesis="three hunks", author="benchmark")
     return campaign
 
 
@@ -115,10 +117,13 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         notebook = Notebook(page, Path(folder))
         with lab_server(home, root) as lab:
-            cell = "ark.review(campaign.pending())"
             campaign = many(lab, args.proposals)
-            for made in (campaign, large(lab)):
-                name = write_notebook(lab, made, cell)
+            each = [f"ark.review(campaign.pending()[{i}])" for i in range(args.openings)]
+            for made, cells in (
+                (campaign, ["ark.review(campaign.pending())"]),
+                (large(lab, args.openings), each),
+            ):
+                name = write_notebook(lab, made, *cells)
                 page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset&token={lab.token}")
                 notebook.wait_ready()
                 if made is campaign:
@@ -126,10 +131,10 @@ def main() -> None:
                     report("click to decision on disk", found, CLICK_LIMIT)
             notebook.run_cell(0)
             opened = []
-            for _ in range(args.openings):
-                opened.append(page.evaluate(OPEN, 1) / 1000)
+            for i in range(args.openings):
+                opened.append(page.evaluate(OPEN, i + 1) / 1000)
                 notebook.wait_idle()
-            print("  the first opening loads the widget's code:", f"{opened[0] * 1000:.0f} ms")
+            print(f"the first opening of a session, with the widget's code: {opened[0]:.2f} s")
             report(f"opening a review of {LINES:,} lines", opened, OPEN_LIMIT)
             lab.end_sessions()
         browser.close()

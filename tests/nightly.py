@@ -101,6 +101,12 @@ class Worse:
         return change(campaign, "B", 10 + made(campaign), cost=self.cost)
 
 
+class SlowToPack(Worse):
+    def __getstate__(self) -> dict[str, Any]:
+        time.sleep(0.2)
+        return dict(vars(self))
+
+
 @dataclasses.dataclass(frozen=True)
 class List:
     """Proposes what a list says, each once; then fails."""
@@ -139,6 +145,11 @@ def crashing(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -
     return change(campaign, "SECONDS", f"{made(campaign)} / 0")
 
 
+def first_slow(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -> Proposal:
+    count = made(campaign)
+    return change(campaign, "B", 10 + count) if count else change(campaign, "SECONDS", 30)
+
+
 def talkative(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -> Proposal:
     for _ in range(100):
         print("words " * 20_000)
@@ -175,7 +186,15 @@ def hesitating(proposal: Proposal) -> policies.Answer:
         raise ValueError("no opinion")
     if dice < 0.15:
         return "out of taste"
-    return True if dice < 0.75 else policies.ask(minutes=0.05, then="approve")
+    return True if dice < 0.75 else policies.ask(minutes=0.01, then="approve")
+
+
+def forking(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -> Proposal:
+    """Leave a copy of the night's process behind, as a pool of workers does."""
+    if os.fork() == 0:
+        time.sleep(1234)
+        os._exit(0)
+    return Worse()(campaign, idea=idea, revises=revises)
 
 
 def odd_ones_out(proposal: Proposal) -> bool | str:

@@ -5,19 +5,15 @@ Slow: each command is a process of its own, and nights train, about 30 s togethe
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -27,43 +23,27 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import cli, nights
-from autoresearch_kit.proposal import draft
+from autoresearch_kit import terminal as terminals
 from tests.conftest import PRINTED
 from tests.decided import decide
+from tests.shell import (
+    Shell,
+    Terminal,
+    decided_campaign,
+    end_night,
+    environment,
+    in_shell,
+    in_terminal,
+    propose,
+)
 
 COMMANDS = ("overnight", "status", "pause", "resume", "stop", "history", "show", "diff", "review")
 EXAMPLES = ("README.md", "notebooks/02_overnight.ipynb")
 SLOW = PRINTED.replace("import random", "import random\nimport time\ntime.sleep(0.6)")
 
-Shell = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    """Return a function that runs the command line in `tmp_path` to its end."""
-
-    def run(*words: str | int, **more: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "autoresearch_kit", *map(str, words)],
-            cwd=tmp_path,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            **more,
-        )
-
-    return run
-
-
-@pytest.fixture
-def campaign(host: Path, contract: dict[str, str]) -> Iterator[ark.Campaign]:
-    """A campaign ``nov23`` in ``host``, with a baseline that was not trained."""
-    campaign = ark.open_campaign(host, tag="nov23", **contract)
-    decide(campaign, {}, "keep", 0.5)
-    yield campaign
-    end_night(campaign)
+shell = pytest.fixture(in_shell)
+terminal = pytest.fixture(in_terminal)
+campaign = pytest.fixture(decided_campaign)
 
 
 @pytest.fixture
@@ -72,94 +52,6 @@ def slow(make_host: Callable[..., Path], contract: dict[str, str]) -> Iterator[a
     campaign = ark.open_campaign(make_host({"fit.py": SLOW}, "slow"), tag="nov23", **contract)
     yield campaign
     end_night(campaign)
-
-
-def end_night(campaign: ark.Campaign) -> None:
-    night = nights.latest(campaign)
-    if night is not None:
-        night.stop(now=True).wait(progress=False)
-
-
-def environment() -> dict[str, str]:
-    """Return an environment in which the kit of this checkout is found from everywhere."""
-    here = str(Path(__file__).parents[1])
-    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return os.environ | {"PYTHONPATH": path, "COLUMNS": "100"}
-
-
-def propose(campaign: ark.Campaign, rate: str, hypothesis: str) -> ark.Proposal:
-    text = PRINTED.replace("LEARNING_RATE = 0.05", f"LEARNING_RATE = {rate}")
-    return draft(campaign, files={"fit.py": text}, hypothesis=hypothesis, author="me")
-
-
-def short(proposal: ark.Proposal) -> str:
-    return proposal.id.rpartition("-")[2]
-
-
-class Terminal:
-    """A command with a terminal of its own, which types and reads as a person does."""
-
-    def __init__(self, folder: Path, *words: str, **more: str) -> None:
-        self.pid, self._file = pty.fork()
-        if not self.pid:
-            os.chdir(folder)
-            command = [sys.executable, "-m", "autoresearch_kit", *words]
-            os.execve(sys.executable, command, environment() | {"TERM": "dumb", **more})
-        termios.tcsetwinsize(self._file, (24, 100))
-        self.shown = ""
-
-    def expect(self, words: str, seconds: float = 30) -> None:
-        """Wait until the terminal shows `words`, after what was waited for before."""
-        deadline = time.monotonic() + seconds
-        while words not in self.shown:
-            if not self._read(deadline - time.monotonic()):
-                pytest.fail(f"{words!r} did not come; the terminal shows:\n{self.shown}")
-        self.shown = self.shown.partition(words)[2]
-
-    def type(self, text: str) -> None:
-        os.write(self._file, text.encode())
-
-    def end(self, again: str = "") -> int:
-        """Return the exit status, once the command has ended; type `again` until it does.
-
-        Python forgets a Ctrl+C that comes between a prompt and the reading behind it.
-        """
-        deadline = time.monotonic() + 30
-        while True:
-            while self._read(1):
-                pass
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > deadline:
-                pytest.fail(f"it does not end; the terminal shows:\n{self.shown}")
-            with contextlib.suppress(OSError):  # it closed the terminal just now
-                self.type(again)
-            time.sleep(0.05)
-
-    def _read(self, seconds: float) -> bool:
-        """Take what comes; False when nothing came in time, or nothing will."""
-        with contextlib.suppress(OSError):  # how Linux says that the other side is closed
-            if select.select([self._file], [], [], max(0.0, seconds))[0]:
-                data = os.read(self._file, 65536)
-                self.shown += data.decode(errors="replace")
-                return bool(data)
-        return False
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(*words: str, **more: str) -> Terminal:
-        opened.append(Terminal(tmp_path, *words, **more))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(one.pid, signal.SIGKILL)
-            os.waitpid(one.pid, 0)
 
 
 def test_every_command_explains_itself_with_an_example(shell: Shell) -> None:
@@ -306,14 +198,11 @@ def test_history_fits_the_terminal_and_holds_everything_for_programs(
     long = propose(campaign, "0.06", "a rate that is a little higher, " * 9).approve()
     ark.score(ark.train_5min(ark.apply(long)))
     propose(campaign, "0.07", "a higher rate").refuse("no")
-    for width in (100, 60, 20):
-        env = environment() | {"COLUMNS": str(width)}
-        shown = subprocess.run(
-            [sys.executable, "-m", "autoresearch_kit", "history", campaign.path],
-            capture_output=True, text=True, check=True, env=env,
-        ).stdout  # fmt: skip
-        assert max(map(len, shown.splitlines())) <= width
-        assert len(shown.splitlines()) == 4
+    assert max(map(len, shell("history", "host").stdout.splitlines())) == 100
+    for width in (90, 60, 20):
+        lines = terminals.ledger(ark.history(campaign), "val_loss", width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert [line[:4].strip() for line in lines] == ["n", "0000", "0001", "0002"]
     assert shell("history", "host", "--last", 1).stdout.splitlines()[1].startswith("0002  refused")
     rows = list(csv.DictReader(io.StringIO(shell("history", "host", "--csv").stdout)))
     assert [row["status"] for row in rows][::2] == ["keep", "refused"]
@@ -345,103 +234,6 @@ def test_show_and_diff_print_an_experiment(campaign: ark.Campaign, shell: Shell)
     wrong = shell("show", "host", 9)
     assert wrong.returncode == 1
     assert "no decided experiment 9" in wrong.stderr
-
-
-def test_a_person_decides_at_the_prompt(
-    campaign: ark.Campaign, terminal: Callable[..., Terminal], tmp_path: Path
-) -> None:
-    good = propose(campaign, "0.06", "rate 0.06")
-    bad = propose(campaign, "0.4", "rate 0.4")
-    almost = propose(campaign, "0.07", "rate 0.07")
-    later = propose(campaign, "0.08", "rate 0.08")
-    editor = tmp_path / "my editor"  # the first time a slip, then what was meant
-    editor.write_text(
-        f"#!{sys.executable}\nimport pathlib, sys\n"
-        "page = pathlib.Path(sys.argv[-1])\n"
-        "text = page.read_text()\n"
-        "old, new = ('= = 0.07', '= 0.075') if '= =' in text else ('= 0.07', '= = 0.07')\n"
-        "page.write_text(text.replace(old, new))\n"
-    )
-    editor.chmod(0o700)
-    desk = terminal("review", "host", EDITOR=f"'{editor}'", VISUAL="")
-    desk.expect("rate 0.06")
-    desk.expect("3 more wait")
-    desk.expect("+LEARNING_RATE = 0.06")
-    desk.expect("[q]uit?")
-    desk.type("all\n")  # no answer
-    desk.expect("[q]uit?")
-    desk.type("a\n")
-    desk.expect(f"{short(good)} approved by Ada Tester")
-    desk.expect("rate 0.4")
-    desk.expect("[q]uit?")
-    desk.type("r\n")
-    desk.expect("Why?")
-    desk.type("\n")
-    desk.expect("needs a reason")
-    desk.type("r\n")
-    desk.expect("Why?")
-    desk.type("far too high\n")
-    desk.expect(f"{short(bad)} refused")
-    desk.expect("rate 0.07")
-    desk.expect("[q]uit?")
-    desk.type("e\n")
-    desk.expect("invalid syntax")
-    assert almost.status == "open"
-    desk.type("e\n")
-    desk.expect(f"{short(almost)} approved with edits by Ada Tester")
-    desk.expect("rate 0.08")
-    desk.type("s\n")
-    desk.expect("last one")
-    assert desk.end() == 0
-
-    assert good.status == "approved"
-    assert campaign.records()[1].reason == "far too high"
-    assert "LEARNING_RATE = 0.075" in almost.files["fit.py"]
-    assert almost.edited_by_human
-    assert later.status == "open"
-
-
-def test_a_prompt_can_be_left_and_notices_what_others_decide(
-    campaign: ark.Campaign, terminal: Callable[..., Terminal]
-) -> None:
-    proposal = propose(campaign, "0.06", "rate 0.06")
-    for leave, status in (("q\n", 0), ("\x04", 0), ("\x03", 130)):
-        desk = terminal("review", "host")
-        desk.expect("[q]uit?")
-        desk.type(leave)
-        assert desk.end(again=leave) == status
-        assert proposal.status == "open"
-    desk = terminal("review", "host", EDITOR="false", VISUAL="")
-    desk.expect("[q]uit?")
-    desk.type("e\n")
-    desk.expect("nothing is decided, for the editor failed")
-    desk.expect("[q]uit?")
-    proposal.refuse("I was faster", by="Eve")
-    desk.type("a\n")
-    desk.expect("was refused by Eve already")
-    assert desk.end() == 0
-    assert proposal.status == "refused"
-
-
-def test_review_without_a_terminal_says_what_to_type(campaign: ark.Campaign, shell: Shell) -> None:
-    good, bad, last = (propose(campaign, rate, f"rate {rate}") for rate in ("0.06", "0.4", "0.07"))
-    shown = shell("review", "host").stdout
-    command = f"autoresearch-kit review host --tag nov23 --approve {short(good)}"
-    assert command in shown
-    assert "proposal.approve()" not in shown
-    assert "+LEARNING_RATE = 0.4" in shown
-    assert shell("review", "host", "--refuse", short(bad)).returncode == 2
-    wrong = shell("review", "host", "--approve", "nonsense")
-    assert wrong.returncode == 1
-    assert short(good) in wrong.stderr
-    done = shell("review", "host", "--refuse", short(bad), "--reason", "too high")
-    assert f"{short(bad)} refused by Ada Tester" in done.stdout
-    assert campaign.records()[1].reason == "too high"
-    assert shell(*command.split()[1:]).returncode == 0
-    assert (good.status, last.status) == ("approved", "open")
-    assert shell("review", "host", "--approve", "all").returncode == 0
-    assert last.status == "approved"
-    assert "Nothing waits" in shell("review", "host").stdout
 
 
 def test_a_night_that_asks_goes_on_after_the_answer(

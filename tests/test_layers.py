@@ -72,7 +72,7 @@ ROWS = (
         "supply",
         "tally",
     },
-    {"dashboards", "display", "plots", "reviews"},
+    {"dashboards", "display", "pages", "plots", "reviews"},
     {"terminal", "commands", "cli", "__main__"},
     {"__init__"},
 )

@@ -43,6 +43,21 @@ def test_a_killed_night_goes_on_where_it_was(nightly) -> None:
     assert n.made(nightly) == 3
 
 
+def test_what_a_killed_night_was_testing_comes_before_what_was_proposed_earlier(nightly) -> None:
+    by = n.List((("A", 4), ("SECONDS", 2)))
+    night = start(nightly, by=by, approve=ark.policies.ask(), queue=2, experiments=2)
+    first, second = until(lambda: found if len(found := nightly.pending()) == 2 else None)
+    second.approve()
+    until(n.doing(night, "training"))
+    n.kill(night)
+    first.approve()
+    ark.overnight(nightly)
+    assert n.ended(night)["reason"] == "2 experiments are made"
+    found = [(r.n, r.hypothesis, r.status) for r in n.decided(nightly, night)]
+    assert found == [(1, "SECONDS = 2", "discard"), (2, "A = 4", "keep")]
+    assert n.parents_are_right(nightly)
+
+
 def test_the_next_night_takes_over_what_a_killed_one_left(nightly) -> None:
     night = start(nightly, approve=ark.policies.ask(minutes=60))
     until(lambda: nightly.pending() and nightly.pending()[0].asked)
@@ -89,6 +104,15 @@ def test_no_process_of_a_proposer_is_left(nightly) -> None:
     n.ended(start(nightly, by=n.messy, experiments=2))
     sleepers = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"]]
     until(lambda: not [p for p in sleepers if p.info["cmdline"][-1] == "1234" and p.is_running()])
+
+
+def test_copies_of_a_killed_night_are_not_taken_for_it(nightly) -> None:
+    night = start(nightly, by=n.forking, experiments=3)
+    until(lambda: n.decided(nightly, night))
+    n.kill(night)  # the copies live on, and could hold its lock
+    start(nightly, experiments=3)
+    assert n.ended(night)["reason"] == "3 experiments are made"
+    assert n.quiet(nightly.path)
 
 
 def test_a_proposer_that_prints_without_end_fills_no_disk(nightly) -> None:

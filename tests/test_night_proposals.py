@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import device, files, git, policies
-from autoresearch_kit.proposal import load
+from autoresearch_kit import device, files, git, policies, steps, tally
+from autoresearch_kit import proposal as proposals
 from tests import nightly as n
 from tests.nightly import List, Worse, until
-
-SECOND = ("SECONDS", 1)
 
 CELL = """\
 import sys
@@ -125,14 +123,12 @@ def test_a_closure_is_lent_by_a_thread_that_ends_with_the_night(nightly) -> None
 
 
 def test_a_corrected_cell_lends_the_corrected_function(nightly) -> None:
-    night = start(nightly, approve=lambda _: 1 / 0, by=Worse(), experiments=1)
+    night = start(nightly, approve=lambda _: 1 / 0, queue=1, experiments=2)
     (proposal,) = asked(nightly)
     start(nightly, approve=lambda _: "no more")
     assert len(lenders()) == 1
     proposal.refuse("wrong policy")
     assert n.ended(night)["phase"] == "finished"
-    later = start(nightly, approve=lambda _: "no more", experiments=1, again=True)
-    n.ended(later)
     assert [r.reason for r in nightly.records()[1:]] == ["wrong policy", "no more"]
 
 
@@ -160,26 +156,25 @@ def test_a_night_waits_for_the_kernel_that_lends_and_goes_on_with_it(nightly) ->
     assert n.quiet(nightly.path)
 
 
-def test_the_next_proposal_is_made_while_a_run_trains(nightly) -> None:
-    ark.score(ark.train_5min(ark.apply(n.change(nightly, "A", 4).approve())))
-    text = n.edited(nightly, "SECONDS", 1)
-    by = ark.Human(edit=text.replace("A = 4", "A = 3"))
-    assert ark.score(ark.train_5min(ark.apply(ark.propose(nightly, by=by)))).status == "keep"
-    night = start(nightly, experiments=3, by=Worse(seconds=0.5))
-    n.ended(night)
-    first, *others = n.decided(nightly, night)
-    for before, record in zip([first, *others], others, strict=False):
-        proposed = int(record.proposal["id"].split("-")[0]) / 1e9
-        assert proposed < n.moment(before.decided)
-    assert night.state["busy"] > 0.5
+def slow_runs(campaign: ark.Campaign) -> None:
+    """Let the best state be one whose runs take a while."""
+    slow = n.edited(campaign, "SECONDS", 0.7).replace("A = 5", "A = 4")
+    ark.score(ark.train_5min(ark.apply(ark.propose(campaign, by=ark.Human(edit=slow)))))
 
 
 def keeps_while_the_next_waits(campaign: ark.Campaign, *changes, **more) -> ark.Night:
     """Run a night whose first experiment is kept while the next proposal is there already."""
-    slow = n.edited(campaign, "SECONDS", 0.7).replace("A = 5", "A = 4")
-    manual = ark.Human(edit=slow)  # so that its runs take a while from now on
-    ark.score(ark.train_5min(ark.apply(ark.propose(campaign, by=manual))))
+    slow_runs(campaign)
     return start(campaign, by=List(changes), experiments=len(changes), failures=1, **more)
+
+
+def test_the_next_proposal_is_made_while_a_run_trains(nightly) -> None:
+    slow_runs(nightly)
+    night = start(nightly, experiments=2, by=Worse(seconds=0.3))
+    n.ended(night)
+    first, second = n.decided(nightly, night)
+    assert int(second.proposal["id"].split("-")[0]) / 1e9 < n.moment(first.decided)
+    assert night.state["busy"] > 0.5
 
 
 def test_an_approval_survives_when_the_best_state_moves_elsewhere(nightly) -> None:
@@ -241,6 +236,37 @@ def test_a_manual_step_goes_ahead_and_becomes_the_parent(nightly) -> None:
     assert git.refs(nightly.path, "refs/autoresearch/n/") == {}
 
 
+def test_what_waited_too_long_is_taken_back_and_moved(nightly) -> None:
+    """Stopped in its first run; a person's experiment is kept before the next night."""
+    night = start(nightly, by=List((("SECONDS", 1),)))
+    until(n.doing(night, "training"))
+    night.stop(now=True)
+    n.ended(night)
+    assert nightly.experiment(1).status == "undecided"
+    assert n.manual(nightly, "A", 1).n == 2
+    later = start(nightly, experiments=1, again=True)
+    assert "0001 is taken back" in " ".join(n.ended(later)["notes"])
+    (record,) = n.decided(nightly, later)
+    assert (record.hypothesis, record.parent) == ("SECONDS = 1", 2)
+    assert n.parents_are_right(nightly)
+
+
+def test_all_that_the_proposals_of_a_night_cost_is_counted_once(nightly) -> None:
+    folder = nightly.state / "nights" / "7"
+    night = tally.Tally(nightly, folder, {})
+
+    def costing(name: str, value: int, money: float) -> ark.Proposal:
+        cost = {"money": money, "tokens": 10}
+        return proposals.claim(n.change(nightly, name, value, cost=cost), night.key)
+
+    moved, _, lost = costing("B", 9, 1.0), costing("B", 8, 0.5), costing("A", 9, 0.25)
+    n.change(nightly, "B", 7, cost={"money": 99.0})  # somebody else's
+    n.manual(nightly, "A", 1)
+    assert len(steps.ready(nightly, night.key)) == 2
+    assert [moved.status, lost.folder.parent.name] == ["rebased", "done"]
+    assert (night.spent("money"), night.spent("tokens")) == (1.75, 30)
+
+
 def test_night_and_cell_never_share_a_proposal(nightly) -> None:
     mine = ark.propose(nightly, by=ark.Human(edit=n.edited(nightly, "A", 9)), idea="A = 9")
     night = start(nightly, approve=policies.ask())
@@ -254,7 +280,18 @@ def test_night_and_cell_never_share_a_proposal(nightly) -> None:
     used = {record.proposal["id"] for record in n.decided(nightly, later)}
     assert theirs.id in used
     assert not {mine.id, other.id} & used
-    assert load(nightly, other.id).status == "open"
+    assert proposals.load(nightly, other.id).status == "open"
+
+
+def test_a_run_that_a_person_stops_stays_undecided_and_the_night_goes_on(nightly) -> None:
+    night = start(nightly, by=n.first_slow, experiments=1)
+    run = ark.Run(nightly.state / "runs" / "0001-0", 1, "n", 1, 0)
+    until(lambda: run.status == "training")
+    run.stop()
+    assert n.ended(night)["reason"] == "1 experiments are made"
+    assert [r.hypothesis for r in n.decided(nightly, night)] == ["B = 11"]
+    assert nightly.experiment(1).status == "undecided"
+    assert "0001 was stopped by a person" in " ".join(night.state["notes"])
 
 
 def test_a_persons_commit_on_the_branch_costs_nothing(nightly) -> None:

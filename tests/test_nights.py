@@ -79,7 +79,7 @@ def test_two_calls_at_the_same_moment_make_one_night(nightly) -> None:
 
     def call() -> None:
         barrier.wait()
-        found.append(start(nightly, experiments=1).id)
+        found.append(start(nightly, experiments=1, by=n.SlowToPack()).id)
 
     threads = [threading.Thread(target=call) for _ in range(4)]
     for thread in threads:
@@ -163,9 +163,9 @@ def test_interrupted_waiting_leaves_the_night_alone(nightly, capsys) -> None:
 @pytest.mark.parametrize(
     ("limits", "reason", "count"),
     [
-        ({"hours": 2 / 3600}, "the time is over", None),
-        ({"max_cost": 1.0, "by": Worse(cost={"money": 0.4})}, "max_cost=1.0 is spent", 3),
-        ({"max_tokens": 10, "by": Worse(cost={"tokens": 4})}, "max_tokens=10 is spent", 3),
+        ({"hours": 1 / 3600}, "the time is over", None),
+        ({"max_cost": 0.5, "by": Worse(cost={"money": 0.4})}, "max_cost=0.5 is spent", 2),
+        ({"max_tokens": 4, "by": Worse(cost={"tokens": 4})}, "max_tokens=4 is spent", 1),
         ({"max_cost": 1.0}, "tester doesn't say how much money a proposal takes", 0),
         ({"max_tokens": 10, "by": Worse(cost={"money": 1.0})}, "how much tokens", 0),
         ({"patience": 2}, "no keep in 2 experiments", 2),
@@ -201,6 +201,12 @@ def test_a_limit_that_makes_no_sense_is_refused(nightly, wrong) -> None:
 def test_somebody_has_to_approve(nightly) -> None:
     with pytest.raises(errors.CampaignError, match="somebody has to decide"):
         ark.overnight(nightly)
+
+
+def test_a_file_of_the_host_does_not_stand_in_for_a_module(nightly, monkeypatch) -> None:
+    (nightly.path / "secrets.py").write_text("raise ImportError('the wrong one')\n")
+    monkeypatch.chdir(nightly.path)
+    assert n.ended(start(nightly, experiments=1))["phase"] == "finished"
 
 
 def test_a_terminated_night_goes_on_with_the_same_call(nightly) -> None:

@@ -32,7 +32,7 @@ def by(campaign, *, idea=None, revises=None):
     words = f"A larger learning rate converges in fewer steps (refused so far: {{refused}})"
     rate = 0.07 + 0.01 * len(refused)
     if revises:
-        for i in range(30):
+        for i in range(80):
             progress.say(f"word {{i}} ")
             time.sleep(0.05)
         words, rate = f"As asked: {{revises.feedback}}", 0.06

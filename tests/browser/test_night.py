@@ -83,6 +83,7 @@ def test_the_dashboard_of_a_live_night_shows_it_and_steers_it(
 
     board.part("pause").click()
     board.wait_night("paused")
+    notebook.page.wait_for_timeout(1500)  # the present run ends first
     done = len(campaign.records())
     notebook.page.wait_for_timeout(1500)
     assert len(campaign.records()) == done
@@ -117,6 +118,8 @@ def test_a_person_approves_and_refuses_in_the_dashboard(
     wait_for(lambda: [r.n for r in campaign.records()] == [0, 1], 30)
     assert campaign.records()[1].approver == "Ada Tester <ada@example.org>"
 
+    # It was kept, so what else waits is moved onto it or made again.
+    board.page.get_by_test_id("review").filter(has_text="on top of 0001").wait_for()
     board.part("refuse").click()
     board.part("refuse-reason").fill("not this way")
     board.part("refuse-send").click()

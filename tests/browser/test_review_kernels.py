@@ -13,7 +13,7 @@ import pytest
 
 from tests.browser.conftest import REPOSITORY
 from tests.browser.lab import READY, Lab, Notebook
-from tests.browser.reviewing import Review, campaign_for, wait_for, write_notebook
+from tests.browser.reviewing import Review, campaign_for, write_notebook
 
 # A server and a browser start first: about 15 s; then pip, and waits that are a part of the test.
 pytestmark = pytest.mark.timeout(300)

@@ -66,7 +66,12 @@ export function createLedger({ open }) {
     order = [...known.values()].sort(
       (a, b) => compare(a.row[sort.key], b.row[sort.key], sign) || b.row.n - a.row.n,
     );
-    body.append(...order.map(({ tr }) => tr));
+    // Only what is out of place is moved: a row that stays keeps the focus.
+    let next = body.firstChild;
+    for (const { tr } of order) {
+      if (tr === next) next = next.nextSibling;
+      else body.insertBefore(tr, next);
+    }
     if (!current || !known.has(current.row.n)) focusable(order[0]);
   }
 

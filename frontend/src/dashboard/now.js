@@ -62,7 +62,7 @@ export function createNow({ toWaiting }) {
       bar.style.transform = `scaleX(${share.toFixed(4)})`;
       attr(meter, "aria-valuenow", Math.round(share * 100));
       const words = now
-        ? [now.title, now.phase, isNumber(now.loss) && `loss ${figure(now.loss)}`, now.line]
+        ? [now.title, now.phase, now.line || (isNumber(now.loss) && `loss ${figure(now.loss)}`)]
             .filter(Boolean)
             .join(" · ")
         : "";
@@ -82,6 +82,7 @@ function step(name, dom) {
     show(title, words) {
       text(label, title);
       text(value, words || "–");
+      attr(value, "title", words || null); // a narrow notebook shows its beginning
       attr(dom, "data-active", words ? "true" : null);
     },
   };

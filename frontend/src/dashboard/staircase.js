@@ -111,7 +111,7 @@ export function createStaircase({ open }) {
   }
 
   function axes(x, y, low, high, last, smaller) {
-    const levels = ticks(low, high, 4);
+    const levels = ticks(low, high, 6);
     const digits = levels.length > 1 ? decimals(levels[1] - levels[0]) : null;
     const across = levels.flatMap((value) => [
       s("line", { x1: EDGE.left, x2: width - EDGE.right, y1: y(value), y2: y(value) }),
