@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import files, succession
+from autoresearch_kit import behalf, files, succession
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, ProposalError
@@ -144,7 +144,7 @@ def _answer(
             return {"answer": {**vars(said)} if isinstance(said, Ask) else said}
         earlier = question["revises"]
         revises = succession.latest(proposals.load(campaign, earlier)) if earlier else None
-        with proposals.made_for(key):
+        with behalf.of(key):
             made = function(campaign, idea=question["idea"], revises=revises)
         if not isinstance(made, Proposal):
             return {"error": f"the proposer returned {made!r:.200}; expected a Proposal"}

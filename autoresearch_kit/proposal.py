@@ -7,7 +7,6 @@ kernels, a policy and a person can't decide differently.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
 import secrets
 import time
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import admission, files, git, ledger, patch, records, render, source
+from autoresearch_kit import admission, behalf, files, git, ledger, patch, records, render, source
 from autoresearch_kit.errors import CampaignError, ProposalError
 
 if TYPE_CHECKING:
@@ -287,28 +286,12 @@ def draft(
         cost=dict(cost or {}),
         rejected=rejected,
         commit=commit,
-        key=_key.get(),
+        key=behalf.key(),
     )
     store(proposal, attachments or {})
     if approved_by:
         proposal.approve(approved_by)
     return proposal
-
-
-_key: contextvars.ContextVar[str] = contextvars.ContextVar("key", default="")
-
-
-@contextlib.contextmanager
-def made_for(key: str) -> Iterator[None]:
-    """Let what is drafted meanwhile belong to the caller that `key` describes.
-
-    From its first moment: a kill before `claim` leaves nothing that is nobody's.
-    """
-    before = _key.set(key)
-    try:
-        yield
-    finally:
-        _key.reset(before)
 
 
 def claim(proposal: Proposal, key: str, by: Any = None, seconds: float | None = None) -> Proposal:

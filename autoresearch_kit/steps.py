@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoresearch_kit import (
+    behalf,
     decide,
     files,
     git,
@@ -123,7 +124,7 @@ def next_proposal(
     if (theirs := _commit_on_branch(campaign)) is not None:
         return proposals.claim(theirs, key)
     began = time.monotonic()
-    with proposals.made_for(key):
+    with behalf.of(key):
         made = proposer(campaign, idea=idea, revises=None)
     if not isinstance(made, Proposal):
         raise ProposalError(

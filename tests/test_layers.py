@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "autoresearch_kit"
 ROWS = (
     {
         "_version",
+        "behalf",
         "errors",
         "files",
         "git",

@@ -17,6 +17,7 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import files, ledger, nights, proposal
+from autoresearch_kit.evening import MARK
 from tests import nightly as n
 from tests.conftest import git
 from tests.nightly import Worse, until
@@ -101,9 +102,15 @@ def test_a_night_ends_when_its_repository_is_removed(nightly) -> None:
 
 
 def test_no_process_of_a_proposer_is_left(nightly) -> None:
-    n.ended(start(nightly, by=n.messy, experiments=2))
-    sleepers = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"]]
-    until(lambda: not [p for p in sleepers if p.info["cmdline"][-1] == "1234" and p.is_running()])
+    night = start(nightly, by=n.messy, experiments=2)
+
+    def left() -> list[psutil.Process]:
+        found = psutil.process_iter(["environ"])
+        return [p for p in found if (p.info["environ"] or {}).get(MARK) == str(night.dir)]
+
+    until(lambda: len(left()) > 1)
+    n.ended(night)
+    until(lambda: not left())
 
 
 def test_copies_of_a_killed_night_are_not_taken_for_it(nightly) -> None:
@@ -131,7 +138,7 @@ def test_no_secret_of_the_environment_is_written_down(nightly, monkeypatch) -> N
     assert not any(b"sk-very-secret" in text for text in texts)
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", '{"pha'])
+@pytest.mark.parametrize("content", ["[1, 2]", '{"pha'])
 def test_files_in_pieces_confuse_nobody(nightly, content: str) -> None:
     night = start(nightly)
     until(lambda: n.decided(nightly, night))

@@ -167,7 +167,6 @@ def test_interrupted_waiting_leaves_the_night_alone(nightly, capsys) -> None:
         ({"max_cost": 0.5, "by": Worse(cost={"money": 0.4})}, "max_cost=0.5 is spent", 2),
         ({"max_tokens": 4, "by": Worse(cost={"tokens": 4})}, "max_tokens=4 is spent", 1),
         ({"max_cost": 1.0}, "tester doesn't say how much money a proposal takes", 0),
-        ({"max_tokens": 10, "by": Worse(cost={"money": 1.0})}, "how much tokens", 0),
         ({"patience": 2}, "no keep in 2 experiments", 2),
         (
             {"failures": 2, "by": n.crashing},

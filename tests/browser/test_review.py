@@ -59,26 +59,33 @@ CONTRASTS = """() => {
         });
 }"""
 
-# Pairs of texts in the header and the bars that lie over each other, or stick out of the widget.
+# Pairs of texts outside of the editors that lie over each other, and what sticks out.
 COLLISIONS = """() => {
     const root = [...document.querySelectorAll('[data-testid=review]')].at(-1);
     const outer = root.getBoundingClientRect();
-    const parts = [...root.querySelectorAll(
-        '.ark-facts *, button, label, input, summary, .ark-chips li, .ark-where, .ark-badge, .ark-counter'
-    )].filter(e => e.checkVisibility({visibilityProperty: true}) && !e.closest('.cm-editor, .cm-mergeView'));
-    const boxes = parts.map(e => [e, e.getBoundingClientRect()]);
+    const seen = e => e.checkVisibility({visibilityProperty: true})
+        && !e.closest('.cm-editor, .cm-mergeView');
+    const rows = [];
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const node = texts.currentNode, range = document.createRange();
+        if (!node.textContent.trim() || !seen(node.parentElement)) continue;
+        range.selectNodeContents(node);
+        for (const box of range.getClientRects()) rows.push([node, box]);
+    }
     const found = [];
-    for (const [e, a] of boxes) {
-        if (a.left < outer.left || a.right > outer.right) found.push(['sticks out', e.textContent]);
-        for (const [f, b] of boxes) {
-            const over = Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
-                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
-            if (e !== f && over && !e.contains(f) && !f.contains(e))
-                found.push([e.textContent, f.textContent]);
+    for (const [a, p] of rows)
+        for (const [b, q] of rows) {
+            const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+            const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+            if (a !== b && wide > 1 && high > 3) found.push([a.textContent, b.textContent]);
         }
+    for (const e of [...root.querySelectorAll('button, input, li, label')].filter(seen)) {
+        const box = e.getBoundingClientRect();
+        if (box.left < outer.left || box.right > outer.right) found.push(['out', e.textContent]);
     }
     return found;
-}"""  # noqa: E501
+}"""
 
 
 def check_looks(notebook: Notebook, name: str) -> None:
