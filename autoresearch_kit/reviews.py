@@ -196,7 +196,8 @@ class Desk:
             }
             proposal.approve(files=edited or None, guess=guess)
             words = "Approved with your edits." if proposal.edited_by_human else "Approved."
-            return f"{words} Next: ark.apply(proposal)."
+            of_night = proposal.key.startswith("night|")
+            return words + (" The night takes it." if of_night else " Next: ark.apply(proposal).")
         proposal.refuse(str(message.get("reason") or ""))
         words = "Refused; the next proposals learn why. Next: ark.propose(campaign)."
         if line := str(message.get("never_again") or ""):
