@@ -11,12 +11,25 @@ import secrets
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from autoresearch_kit.errors import DiskFull
+
+spawning = threading.RLock()
+"""Held by whoever starts a process and talks to it through pipes.
+
+A thread that copies this process meanwhile (``os.fork``, a pool of workers) would keep the far ends
+of the pipes open in the copy, and the end of the other process would never be seen.
+"""
+os.register_at_fork(
+    before=spawning.acquire,
+    after_in_parent=spawning.release,
+    after_in_child=spawning.release,
+)
 
 
 def write_text(path: Path, text: str | bytes) -> None:

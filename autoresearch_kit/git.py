@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoresearch_kit.errors import CampaignError, GitError, LabError
+from autoresearch_kit.files import spawning
 
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"} | {
     f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
@@ -63,19 +64,16 @@ def call(
     """
     # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
     clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
+    clean |= {"LC_ALL": "C", **(env or {})}
+    words = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
     try:
-        done = subprocess.run(
-            ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args],  # people's hooks
-            input=input,
-            env={**clean, "LC_ALL": "C", **(env or {})},
-            capture_output=True,
-            check=False,
-        )
+        with spawning:
+            done = subprocess.run(words, input=input, env=clean, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise GitError("git is not on PATH; type apt install git, or brew install git") from error
     if done.returncode not in accept:
-        words = done.stderr.decode(errors="replace").strip()
-        raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {words}")
+        said = done.stderr.decode(errors="replace").strip()
+        raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
     return done.stdout
 
 

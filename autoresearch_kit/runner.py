@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from autoresearch_kit.files import is_locked, read_json, try_lock, write_json
+from autoresearch_kit.files import is_locked, read_json, spawning, try_lock, write_json
 
 if TYPE_CHECKING:
     from autoresearch_kit.progress import Bar
@@ -128,7 +128,7 @@ def launch(run_dir: Path, job: str) -> None:
                 (run_dir / name).unlink(missing_ok=True)
         package = str(Path(__file__).parents[1])
         path = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        with (run_dir / "supervisor.txt").open("ab") as errors:
+        with spawning, (run_dir / "supervisor.txt").open("ab") as errors:
             # The lock goes with the process: there is no moment at which nobody holds it.
             subprocess.Popen(
                 [sys.executable, "-m", "autoresearch_kit.supervisor", job, str(run_dir)],

@@ -272,6 +272,8 @@ class Shift:
             path = self.folder / "status.json"
             phase, reason = self.desk.ending["end"]
             words = {**files.read_table(path), "phase": phase, "reason": reason, "notes": []}
+            with contextlib.suppress(Exception):
+                words |= self.tally.figures()
             with contextlib.suppress(OSError), path.open("r+b") as file:
                 file.write(json.dumps(words).encode())  # into the blocks that it has
                 file.truncate()
