@@ -22,7 +22,8 @@ from autoresearch_kit.texts import restored, shown
 if TYPE_CHECKING:
     from autoresearch_kit.widgets import ReviewWidget
 
-PONG_SECONDS = 3.0
+PONG_SECONDS = 4.0
+FIRST_PONG_SECONDS = 30.0  # a busy browser takes its time to load and draw a new widget
 LOOK_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -265,11 +266,13 @@ class Desk:
         self._listeners.append(listen)
         try:
             if self._proposal.status == "open":
+                seconds = PONG_SECONDS
                 if not self.widget.displayed:
                     progress.display(self.widget)
+                    seconds = FIRST_PONG_SECONDS
                 self.widget.send({"type": "ping"})
                 try:
-                    await asyncio.wait_for(heard.wait(), PONG_SECONDS)
+                    await asyncio.wait_for(heard.wait(), seconds)
                 except TimeoutError:
                     raise ApprovalPending(
                         "no front end answered, so there is nobody to wait for. Display "

@@ -640,7 +640,7 @@ def test_awaiting_a_widget_that_is_displayed_shows_no_second_one(propose, sit, m
 
 
 def test_awaiting_a_widget_that_nobody_sees_gives_up(propose, sit, monkeypatch):
-    monkeypatch.setattr(reviews, "PONG_SECONDS", 0.1)
+    monkeypatch.setattr(reviews, "FIRST_PONG_SECONDS", 0.1)
     monkeypatch.setattr(progress, "display", lambda what: None)
     page = sit(propose())
     with pytest.raises(ApprovalPending, match="no front end answered"):

@@ -107,7 +107,7 @@ def test_a_cell_can_await_the_decision(
     notebook, review = begin(lab, open_notebook, name, *cells, kernel=kernel(version))
     run_without_waiting(notebook, 2)
     review.part("approve").wait_for()
-    time.sleep(4)  # longer than the wait for a front end that answers
+    time.sleep(5)  # longer than the wait for a front end that is there already
     assert notebook.errors() == []
     review.type_at_end_of("LEARNING_RATE = 0.07", ", mine")
     review.click("approve")
