@@ -9,8 +9,11 @@
     ├── ProposalError       a proposal that can't become an experiment
     │   ├── NoChange        ... because it changes nothing
     │   ├── PatchConflict   ... because it no longer applies
-    │   └── Duplicate       ... because the same code was tried before
+    │   ├── Duplicate       ... because the same code was tried before
+    │   ├── ReplyError      ... because a model's reply can't be read or applied
+    │   └── EndpointError   ... because the server of a model gave no usable answer
     ├── ApprovalPending     a person (or a policy) has to decide first
+    │   └── ReplyPending    ... or paste a model's reply
     ├── RunLost             a run was lost too often to go on, and not by its own fault
     ├── DiskFull            nothing more can be written
     └── ScorerError         the trusted scorer failed; says nothing about the experiment
@@ -62,12 +65,36 @@ class Duplicate(ProposalError):
     """The same code was an earlier experiment already."""
 
 
+class ReplyError(ProposalError):
+    """A model's reply can't be read or applied; the message can be sent back to the model."""
+
+
+class EndpointError(ProposalError):
+    """The server of a model gave no usable answer.
+
+    Attributes
+    ----------
+    kind
+        ``unauthorized``, ``model`` (unknown, or none chosen), ``rate``, ``quota``, ``server``,
+        ``connection``, ``stalled``, ``truncated`` (prompt or reply), ``refused``, ``empty``,
+        ``context`` (the prompt is too long) or ``request`` (anything else it objects to).
+    """
+
+    def __init__(self, message: str, kind: str = "request") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class ApprovalPending(AutoresearchError):
     """A proposal waits for a person: shown in one line, without a traceback, in notebooks."""
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints instead of a traceback."""
-        return [f"ApprovalPending: {self}"]
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ReplyPending(ApprovalPending):
+    """A model's reply has to be pasted first."""
 
 
 class RunLost(AutoresearchError):
