@@ -24,6 +24,8 @@ A candidate's own failure is never an exception: it is an experiment with status
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AutoresearchError(Exception):
     """Base of all errors that the kit raises on purpose."""
@@ -78,11 +80,13 @@ class EndpointError(ProposalError):
         ``unauthorized``, ``model`` (unknown, or none chosen), ``rate``, ``quota``, ``server``,
         ``connection``, ``stalled``, ``truncated`` (prompt or reply), ``refused``, ``empty``,
         ``context`` (the prompt is too long) or ``request`` (anything else it objects to).
+    answer
+        What came nevertheless, an `endpoint.Answer` whose tokens have to be paid; or None.
     """
 
-    def __init__(self, message: str, kind: str = "request") -> None:
+    def __init__(self, message: str, kind: str = "request", answer: Any = None) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind, self.answer = kind, answer
 
 
 class ApprovalPending(AutoresearchError):

@@ -12,9 +12,9 @@ import datetime
 import platform
 from collections.abc import Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import git, records
+from autoresearch_kit import git, records, source
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 
@@ -58,6 +58,36 @@ def unpin(campaign: Campaign, n: int, commit: str) -> None:
         When the number is not pinned to `commit` any more.
     """
     git.update_refs(campaign.path, [git.RefUpdate(_pin_ref(campaign, n), None, commit)])
+
+
+def record(
+    campaign: Campaign,
+    n: int,
+    commit: str,
+    parent: int | None,
+    parent_commit: str | None,
+    **more: Any,
+) -> Record:
+    """Return the record of an experiment: what git and the contract tell, and `more` fields."""
+    task = campaign.task
+    count = git.count_lines(campaign.path, parent_commit, commit) if parent_commit else (0, 0)
+    return Record(
+        campaign=campaign.tag,
+        n=n,
+        commit=commit,
+        parent=parent,
+        parent_commit=parent_commit,
+        metric=task.metric,
+        goal=task.goal,
+        unit=task.unit,
+        scored_by=task.scored_by,
+        constants=campaign.constants(commit),
+        code=source.digest(campaign.mutable(commit)),
+        lines_added=count[0],
+        lines_removed=count[1],
+        versions=versions(),
+        **more,
+    )
 
 
 def write(campaign: Campaign, record: Record, attachments: Mapping[str, bytes]) -> str:

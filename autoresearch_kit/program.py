@@ -6,6 +6,7 @@ person asks: a bullet that says what never to propose again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -40,6 +41,11 @@ def read(repo: Path) -> str:
     if file is None or not os.path.lexists(file):
         return ""
     return _inside(file).read_bytes().decode("utf-8-sig", errors="replace")
+
+
+def version(text: str) -> str:
+    """Return a short hash of a program.md, by which records name it; "" for none."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12] if text.strip() else ""
 
 
 def preview(line: str) -> str:

@@ -14,7 +14,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import admission, behalf, files, git, ledger, patch, records, render, source
+from autoresearch_kit import (
+    admission,
+    behalf,
+    files,
+    git,
+    ledger,
+    patch,
+    program,
+    records,
+    render,
+    source,
+)
 from autoresearch_kit.errors import CampaignError, ProposalError
 
 if TYPE_CHECKING:
@@ -40,7 +51,10 @@ class Proposal:
     expected
         The effect on the metric that the author expects, if it said so.
     cost
-        What making it took: ``money``, ``tokens``, ``seconds``; what is missing is unknown.
+        What making it took: ``money``, ``tokens`` (of them ``cached``), ``seconds``; what is
+        missing is unknown, and with ``estimated`` the server did not count the tokens.
+    program
+        The version of program.md that it was made under (see `program.version`).
     by
         The proposer itself, as long as this kernel lives: it is asked to revise.
     """
@@ -58,6 +72,7 @@ class Proposal:
     rejected: int = 0
     commit: str = ""
     key: str = ""
+    program: str = ""
     by: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
@@ -199,17 +214,28 @@ class Proposal:
             path.name: path.read_bytes() for path in sorted(folder.glob("*"))
         }
 
-    def facts(self) -> dict[str, Any]:
-        """Return what the record of the experiment says of how it was proposed."""
-        told: dict[str, Any] = {
+    def told(self) -> dict[str, Any]:
+        """Return the fields that the record of the experiment has from its proposal."""
+        return {
+            "hypothesis": self.hypothesis,
+            "author": self.author,
+            "approver": str(self.decision.get("by", "")),
+            "edited_by_human": self.edited_by_human,
+            "proposal": self._facts(),
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        night = self.key.removeprefix("night|")
+        facts: dict[str, Any] = {
             "expected": self.expected,
             "guess": self.decision.get("guess"),
-            **self.cost,
+            "program": self.program or None,
+            "night": night if night != self.key else None,
+            # So that the newest notes are found without opening all attachments.
+            "notes": (self.folder / "attachments" / "scratchpad.md").exists() or None,
+            **{"cost" if name == "money" else name: value for name, value in self.cost.items()},
         }
-        told["night"] = self.key.removeprefix("night|") if self.key.startswith("night|") else None
-        known = {name: value for name, value in told.items() if value is not None}
-        if "money" in known:
-            known["cost"] = known.pop("money")
+        known = {name: value for name, value in facts.items() if value is not None}
         return {"id": self.id, "rejected": self.rejected, **known}
 
     def message(self) -> str:
@@ -274,6 +300,7 @@ def draft(
     best = campaign.best
     changed = admission.changed(campaign, best.commit, files)
     check(campaign, best.commit, changed)
+    direction = program.read(campaign.path)
     proposal = Proposal(
         campaign=campaign,
         id=new_id(),
@@ -287,8 +314,9 @@ def draft(
         rejected=rejected,
         commit=commit,
         key=behalf.key(),
+        program=program.version(direction),
     )
-    store(proposal, attachments or {})
+    store(proposal, {**({program.NAME: direction} if direction else {}), **(attachments or {})})
     if approved_by:
         proposal.approve(approved_by)
     return proposal
@@ -345,36 +373,13 @@ def to_commit(proposal: Proposal) -> str:
 def record_refusal(proposal: Proposal) -> None:
     """Write a refused proposal to git as a numbered experiment; a repeat does nothing."""
     campaign = proposal.campaign
-    decision = proposal.decision
     with files.locked(campaign.state / "decide.lock"):
         commit = to_commit(proposal)
         n = ledger.pin(campaign, commit)
         if not any(record.n == n for record in campaign.records()):
-            added, removed = git.count_lines(campaign.path, proposal.parent_commit, commit)
-            record = records.Record(
-                campaign=campaign.tag,
-                n=n,
-                status="refused",
-                commit=commit,
-                hypothesis=proposal.hypothesis,
-                parent=proposal.parent,
-                parent_commit=proposal.parent_commit,
-                author=proposal.author,
-                approver=decision["by"],
-                edited_by_human=proposal.edited_by_human,
-                metric=campaign.task.metric,
-                goal=campaign.task.goal,
-                unit=campaign.task.unit,
-                rule="person",
-                reason=decision["reason"],
-                scored_by=campaign.task.scored_by,
-                constants=campaign.constants(commit),
-                code=source.digest(campaign.mutable(commit)),
-                lines_added=added,
-                lines_removed=removed,
-                versions=ledger.versions(),
-                proposal=proposal.facts(),
-            )
+            verdict = {"status": "refused", "rule": "person", "reason": proposal.decision["reason"]}
+            parent = proposal.parent, proposal.parent_commit
+            record = ledger.record(campaign, n, commit, *parent, **verdict, **proposal.told())
             ledger.write(campaign, record, proposal.attachments())
     finish(campaign, proposal.id)
 

@@ -26,7 +26,6 @@ from autoresearch_kit import (
     monitor,
     records,
     runs,
-    source,
     succession,
 )
 from autoresearch_kit import proposal as proposals
@@ -267,49 +266,31 @@ def _record(
     rule: str = "",
 ) -> Score:
     """Write the decision; of several kernels that decide at once the first one counts."""
-    campaign, task = experiment.campaign, experiment.campaign.task
+    campaign = experiment.campaign
     with files.locked(campaign.state / "decide.lock"):
         if experiment.record is not None:
             return score_of(experiment.record, best=_compared_with(experiment.record))
         if verdict.status == "keep" and experiment.n:
             verdict = _decide(experiment, replicates)  # the best may have moved meanwhile
         value = decide.mean(replicates) if replicates and verdict.status != "crash" else None
-        added, removed = (0, 0)
-        if experiment.parent_commit:
-            added, removed = git.count_lines(
-                campaign.path, experiment.parent_commit, experiment.commit
-            )
         made = _proposal_of(experiment)
-        record = Record(
-            campaign=campaign.tag,
-            n=experiment.n,
+        info = git.commit_info(campaign.path, experiment.commit)
+        unproposed = {"hypothesis": "baseline", "author": info.author}
+        record = ledger.record(
+            campaign,
+            experiment.n,
+            experiment.commit,
+            experiment.parent,
+            experiment.parent_commit,
             status=verdict.status,
-            commit=experiment.commit,
-            hypothesis=made.hypothesis if made else "baseline",
-            parent=experiment.parent,
-            parent_commit=experiment.parent_commit,
-            author=made.author
-            if made
-            else git.commit_info(campaign.path, experiment.commit).author,
-            approver=str(made.decision.get("by", "")) if made else "",
-            edited_by_human=made.edited_by_human if made else False,
-            metric=task.metric,
-            goal=task.goal,
-            unit=task.unit,
             value=value,
             replicates=tuple(replicates),
             delta=verdict.delta,
             noise=verdict.noise,
             rule=rule or str(campaign.settings.get("decide", "greedy")),
             reason=records.clean(verdict.reason),
-            scored_by=task.scored_by,
-            constants=campaign.constants(experiment.commit),
-            code=source.digest(experiment.files),
-            lines_added=added,
-            lines_removed=removed,
-            versions=ledger.versions(),
-            proposal=made.facts() if made else {},
             baseline=runs.calibrated(campaign, state) if experiment.n == 0 else {},
+            **(made.told() if made else unproposed),
             **runs.facts(run, state, result),
         )
         attachments = {**runs.attachments(run), **(made.attachments() if made else {})}
