@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from autoresearch_kit import keys
+
 _TRY_SECONDS = 1.0
 
 
@@ -24,7 +26,11 @@ def inhibited(why: str) -> Iterator[str]:
         return
     try:
         helper = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=keys.without(os.environ),
         )
     except OSError as error:
         yield f"the machine may fall asleep: {error}"

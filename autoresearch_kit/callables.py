@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import behalf, files, succession
+from autoresearch_kit import behalf, files, keys, succession
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, ProposalError
@@ -150,6 +150,6 @@ def _answer(
             return {"error": f"the proposer returned {made!r:.200}; expected a Proposal"}
         return {"proposal": made.id}
     except AutoresearchError as error:
-        return {"error": str(error)}
+        return {"error": keys.redact(str(error))}
     except (Exception, SystemExit) as error:  # anybody's code
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": keys.redact(f"{type(error).__name__}: {error}")}

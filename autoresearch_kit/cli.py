@@ -70,6 +70,22 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(usage=made.error)
         return made
 
+    def proposer(of: argparse.ArgumentParser, what: str) -> None:
+        of.add_argument(
+            "--by",
+            metavar="PROPOSER",
+            help=f"{what}: tpe; llm or llm:MODEL (OPENAI_API_KEY and OPENAI_BASE_URL say where); "
+            "hybrid or hybrid:MODEL (the optimiser, and a model on some turns); "
+            "command:'AGENT {prompt_file}' (a coding agent); module:name (a function of yours)",
+        )
+        of.add_argument(
+            "--price",
+            type=_price,
+            metavar="IN/OUT",
+            help="what a million tokens of llm or hybrid cost: 3/15, or 3/0.3/15 where cached "
+            "ones are cheaper; --max-cost needs it",
+        )
+
     night = command(
         "overnight",
         "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
@@ -86,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--hours", type=_number, metavar="H", help="begin no experiment after H hours (8)")
     add("--experiments", type=_count, metavar="N", help="make N experiments")
-    add("--by", metavar="PROPOSER", help="tpe, or module:name for a function of yours")
+    proposer(night, "who proposes")
     add("--max-cost", type=_number, metavar="X", help="stop when the proposals have cost X")
     add("--max-tokens", type=_count, metavar="N", help="stop when they have taken N tokens")
     add("--patience", type=_count, metavar="N", help="stop after N experiments without a keep")
@@ -122,11 +138,18 @@ def _parser() -> argparse.ArgumentParser:
         "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
         "--refuse 3f2a --reason 'too complex'",
     )
-    review.add_argument(
-        "--approve", action="append", default=[], metavar="ID", help="approve one, or all"
-    )
-    review.add_argument("--refuse", action="append", default=[], metavar="ID", help="refuse one")
-    review.add_argument("--reason", default="", help="why; the next proposals learn from it")
+
+    def ids(option: str, words: str) -> None:
+        review.add_argument(option, action="append", default=[], metavar="ID", help=words)
+
+    ids("--approve", "approve one, or all")
+    ids("--refuse", "refuse one")
+    ids("--revise", "ask the proposer for another try")
+    add = review.add_argument
+    add("--reason", default="", help="why, or what should be different; the proposer reads it")
+    add("--never-again", default="", metavar="LINE", help="with --refuse: append to program.md")
+    add("--guess", type=float, metavar="X", help="with --approve: the effect that you expect")
+    proposer(review, "who is asked to revise, if not the campaign's own")
     return parser
 
 
@@ -142,4 +165,14 @@ def _count(text: str) -> int:
     return value
 
 
+def _price(text: str) -> dict[str, float]:
+    """Return the price of a million tokens: input, cached and output ones."""
+    prices = [float(part) for part in text.split("/")]
+    names = {2: ("input", "output"), 3: ("input", "cached", "output")}.get(len(prices))
+    if names is None or not all(0 <= price <= MOST for price in prices):
+        raise argparse.ArgumentTypeError(f"{text}: expected IN/OUT or IN/CACHED/OUT, such as 3/15")
+    return dict(zip(names, prices, strict=True))
+
+
+_price.__name__ = "price, such as 3/15"
 _number.__name__, _count.__name__ = "number", "whole number"  # argparse quotes them

@@ -20,6 +20,7 @@ from autoresearch_kit import (
     histories,
     nights,
     policies,
+    proposers,
     records,
     render,
     terminal,
@@ -28,7 +29,6 @@ from autoresearch_kit import campaign as campaigns
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.nights import Night
-from autoresearch_kit.proposers import TPE
 
 WATCH_SECONDS = 2.0
 SETTLE_SECONDS = 3.0  # until a night has heard a wish
@@ -47,7 +47,7 @@ PIPED = 120  # columns where there is no terminal
 
 def overnight(args: argparse.Namespace) -> int:
     """Start a night, or find the one that is there, and watch it."""
-    approve, by = _policy(args.approve), _proposer(args.by)
+    approve, by = _policy(args.approve), _proposer(args)
     is_known = args.tag is None or args.tag in _tags(args)
     campaign = _open(args) if is_known else _start(args)
     last = nights.latest(campaign)
@@ -208,16 +208,31 @@ def diff(args: argparse.Namespace) -> int:
 
 def review(args: argparse.Namespace) -> int:
     """Decide on what waits, or print it."""
-    if args.refuse and not args.reason.strip():
-        args.usage("--refuse needs --reason: the next proposals learn from it")
-    if args.reason and not args.refuse:
-        args.usage("--reason is for --refuse ID")
+    if (args.refuse or args.revise) and not args.reason.strip():
+        args.usage("--refuse and --revise need --reason: the proposer learns from it")
+    for option, needs, given in (
+        ("--reason", "--refuse ID or --revise ID", args.refuse or args.revise),
+        ("--never-again", "--refuse ID", args.refuse),
+        ("--guess", "--approve ID", args.approve),
+    ):
+        if getattr(args, option[2:].replace("-", "_")) not in ("", None) and not given:
+            args.usage(f"{option} is for {needs}")
+    by = _proposer(args)
     campaign = _open(args)
     command = _again(args, "review", campaign)
-    if args.approve or args.refuse:
-        terminal.decide(campaign, approve=args.approve, refuse=args.refuse, reason=args.reason)
+    if args.approve or args.refuse or args.revise:
+        terminal.decide(
+            campaign,
+            approve=args.approve,
+            refuse=args.refuse,
+            revise=args.revise,
+            reason=args.reason,
+            never_again=args.never_again,
+            guess=args.guess,
+            by=by,
+        )
     elif sys.stdin.isatty() and sys.stdout.isatty():
-        terminal.ask(campaign)
+        terminal.ask(campaign, by)
     else:
         print(terminal.waiting(campaign, command).rstrip())
     return 0
@@ -280,18 +295,31 @@ def _policy(words: str | None) -> Any:
     return _imported("--approve", words) if own else policies.parse(words)
 
 
-def _proposer(words: str | None) -> Any:
-    if words is None or words == "tpe":
-        return words and TPE()
-    return _imported("--by", words)
+def _proposer(args: argparse.Namespace) -> Any:
+    """Return the proposer that ``--by`` names; None when it doesn't."""
+    kind, _, rest = (args.by or "").partition(":")
+    if args.price is not None and kind not in ("llm", "hybrid"):
+        args.usage("--price is for --by llm and --by hybrid: it is what a million tokens cost")
+    if kind in ("llm", "hybrid"):
+        llm = proposers.LLM(rest or None, price=args.price)
+        return llm if kind == "llm" else proposers.Hybrid(llm)
+    if kind == "command":
+        return proposers.Command(rest)
+    if kind == "tpe" and not rest:
+        return proposers.TPE()
+    if kind == "paste":
+        args.usage("--by paste needs a notebook: ark.propose(campaign, by=ark.Paste())")
+    return _imported("--by", args.by) if args.by else None
 
 
 def _imported(option: str, words: str) -> Any:
     """Return the function ``module:name``, from this folder or from what is installed."""
     module, _, name = words.partition(":")
     example = "mine:steps for the function steps in mine.py of this folder"
+    known = "tpe, llm, llm:MODEL, hybrid, hybrid:MODEL, command:'AGENT {prompt_file}'"
     if not (module and name):
-        raise CampaignError(f"{option} {words}: expected tpe or module:name, such as {example}")
+        kinds = known if option == "--by" else "everything, ask:30:approve, small:20"
+        raise CampaignError(f"{option} {words}: expected {kinds} or module:name, such as {example}")
     sys.path.append(str(Path.cwd()))  # the night's process gets this path too
     try:
         found = operator.attrgetter(name)(importlib.import_module(module))

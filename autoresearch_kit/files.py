@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from autoresearch_kit import keys
 from autoresearch_kit.errors import DiskFull
 
 spawning = threading.RLock()
@@ -107,7 +108,8 @@ def remove_tree(folder: Path) -> None:
 
     `shutil.rmtree` gives up on folders nested thousands deep, ``rm`` doesn't.
     """
-    subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
+    command = ["rm", "-rf", "--", str(folder)]
+    subprocess.run(command, capture_output=True, check=False, env=keys.without(os.environ))
 
 
 @contextlib.contextmanager

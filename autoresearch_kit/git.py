@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from autoresearch_kit import keys
 from autoresearch_kit.errors import CampaignError, GitError, LabError
 from autoresearch_kit.files import spawning
 
@@ -63,8 +64,9 @@ def call(
         When git is missing or ends with a status that is not in `accept`.
     """
     # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    clean |= {"LC_ALL": "C", **(env or {})}
+    # Filters need no keys; nothing here talks to a server: what will, gets its token in env=.
+    theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()
+    clean = {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT} | dict(env or {})
     words = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
     try:
         with spawning:

@@ -236,6 +236,7 @@ def overnight(
         if hours is None and experiments is None:
             hours = HOURS
         _check(hours=hours, **limits)
+        _check_reports(functions["by"], max_cost=max_cost, max_tokens=max_tokens)
         night = Night(
             campaign, campaign.state / "nights" / f"{time.time_ns():019d}-{secrets.token_hex(2)}"
         )
@@ -317,6 +318,18 @@ def _check(**limits: float | None) -> None:
             raise CampaignError(f"{name}={value!r}; expected a number above 0")
         if name == "hours" and value > MOST_HOURS:
             raise CampaignError(f"hours={value!r}; expected at most {MOST_HOURS:,}")
+
+
+def _check_reports(by: Proposer, **limits: float | None) -> None:
+    """Raise when a limit counts what the proposer is known not to report."""
+    reports = getattr(by, "reports", None)
+    for (name, value), what in zip(limits.items(), ("money", "tokens"), strict=True):
+        if value is not None and reports is not None and what not in reports:
+            instead = "price={'input': ..., 'output': ...} or max_tokens=" if what == "money" else ""
+            raise CampaignError(
+                f"{name}={value!r}, but {by!r} can't say how much {what} a proposal takes; give "
+                f"{instead or 'experiments='} instead"
+            )
 
 
 def counted(now: Mapping[str, Any], of: int | None = None) -> str:

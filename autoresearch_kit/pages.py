@@ -13,8 +13,11 @@ from autoresearch_kit.texts import shown
 ATTACHMENT_CHARACTERS = 400_000
 
 
-def still(proposal: Proposal) -> render.Page:
-    """Return what a person needs to decide, and what to type next, as text and HTML."""
+def still(proposal: Proposal, then: Mapping[str, object] | None = None) -> render.Page:
+    """Return what a person needs to decide, and what to type next, as text and HTML.
+
+    `then` are the last rows, in place of the next call in Python.
+    """
     page = page_of(proposal)
     rows = {
         "proposal": f"on {page['campaign']} {proposal.parent:04d}, {proposal.status}",
@@ -24,7 +27,7 @@ def still(proposal: Proposal) -> render.Page:
         "cost": page["cost"],
         "changes": ", ".join([*page["touches"], _size(proposal)]),
         "look at": "; ".join(warning["text"] for warning in page["warnings"]),
-        "next": _next_call(proposal),
+        **({"next": _next_call(proposal)} if then is None else then),
     }
     diff = render.visible(proposal.diff)
     return render.Page(f"{render.table(rows)}\n{diff}", render.card(rows) + render.diff(diff))
@@ -104,9 +107,11 @@ def deadline(proposal: Proposal) -> dict[str, str] | None:
 
 def _cost(proposal: Proposal) -> str:
     cost = proposal.cost
+    about = "about " if cost.get("estimated") else ""
+    cached = f" ({cost['cached']:,.0f} cached)" if cost.get("cached") else ""
     words = [
-        f"{cost['money']:.3g} spent" if cost.get("money") else "",
-        f"{cost['tokens']:,.0f} tokens" if cost.get("tokens") else "",
+        f"{about}{cost['money']:.3g} spent" if cost.get("money") else "",
+        f"{about}{cost['tokens']:,.0f} tokens{cached}" if cost.get("tokens") else "",
         f"{cost['seconds']:.0f} s" if cost.get("seconds", 0.0) >= 1 else "",
     ]
     return ", ".join(word for word in words if word)

@@ -1,14 +1,29 @@
-"""A progress bar for whoever waits for a run; the run itself doesn't need one."""
+"""What a person sees of slow work: bars over runs, and what a proposer is told and thinks."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import html
+import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tqdm.auto import tqdm
+
+from autoresearch_kit import render
+
+STREAM_SECONDS = 0.1
+TICK_SECONDS = 1.0
+KEPT = 200_000  # characters of what was said
+LIVE = 4_000  # ... of which these are shown while more comes
+_FONT = "font:12px/1.45 var(--jp-code-font-family,ui-monospace,monospace)"
+_PAPER = f"{_FONT};white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;overflow:auto"
+# Laid out from below, so that the newest lines are in sight without a script.
+_WINDOW = "display:flex;flex-direction:column-reverse;height:11em;overflow:auto"
 
 
 class Bar:
@@ -115,3 +130,129 @@ def listening(sink: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         _sink.reset(before)
+
+
+@contextlib.contextmanager
+def streaming(title: str) -> Iterator[None]:
+    """Show what is said meanwhile to whoever looks at this process.
+
+    In a notebook it is a window of the last lines under the cell, which is folded away when the
+    work ends; in a terminal one line that counts. Where somebody listens already, on other threads
+    than the main one and where nobody looks this does nothing.
+
+    Parameters
+    ----------
+    title
+        What is at work, such as ``"LLM proposes"``.
+    """
+    view: Callable[[], _View] | None = None
+    if _sink.get() is None and threading.current_thread() is threading.main_thread():
+        if in_front_end():
+            view = _cell
+        elif not in_notebook() and sys.stderr is not None and sys.stderr.isatty():
+            view = _line
+    if view is None:
+        yield
+        return
+    said = _Said(title, view())
+    try:
+        with listening(said.add):
+            yield
+    except BaseException as error:
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said.end(words)
+        raise
+    said.end("")
+
+
+_View = Callable[["_Said", bool], None]
+
+
+class _Said:
+    """A text that grows, and how it is drawn: at most ten times a second, at least each second."""
+
+    def __init__(self, title: str, draw: _View) -> None:
+        self.title, self.error = render.visible(" ".join(title.split())), ""
+        self.text, self.count, self.began = "", 0, time.monotonic()
+        self._draw, self._drawn = draw, 0.0
+        self._lock = threading.Lock()  # a proposer may speak on threads of its own
+        self._over = threading.Event()
+        with self._lock:
+            self._show()
+        self._ticker = threading.Thread(target=self._tick, name="streaming", daemon=True)
+        self._ticker.start()
+
+    def add(self, piece: str) -> None:
+        """Take a piece of the text."""
+        with self._lock:
+            self.count += len(piece)
+            self.text = (self.text + piece)[-KEPT:]
+            if not self._over.is_set() and time.monotonic() - self._drawn >= STREAM_SECONDS:
+                self._show()
+
+    def end(self, error: str) -> None:
+        """Draw it for the last time, with the first line of what went wrong, if anything did."""
+        self._over.set()
+        self._ticker.join()
+        with self._lock:
+            self.error = render.visible(error)
+            self._show()
+
+    @property
+    def line(self) -> str:
+        """The title, and what there is so far."""
+        seconds = time.monotonic() - self.began
+        size = f"{self.count:,} characters, " if self.count else ""
+        failed = f": {self.error}" if self.error else ""
+        return f"{self.title}: {size}{seconds:.0f} s{failed}"
+
+    def _tick(self) -> None:
+        """Count the seconds while nothing comes, and show what came last before that."""
+        while not self._over.wait(TICK_SECONDS):
+            with self._lock:
+                if time.monotonic() - self._drawn >= TICK_SECONDS / 2:
+                    self._show()
+
+    def _show(self) -> None:
+        # Whoever looked may be gone: a closed terminal, a kernel that ends. The work goes on.
+        with contextlib.suppress(OSError, ValueError):
+            self._draw(self, self._over.is_set())
+        self._drawn = time.monotonic()
+
+
+def _cell() -> _View:
+    """Draw under the present cell of a notebook."""
+    shown: list[Any] = []
+
+    def draw(said: _Said, over: bool) -> None:
+        kept = said.text if over else said.text[-LIVE:]
+        kept = render.visible(kept.replace("\r\n", "\n"))
+        left_out = "" if len(said.text) == said.count else "(the beginning is left out)\n"
+        text = html.escape(left_out + kept if over else kept)
+        title = html.escape(said.line)
+        if not over:
+            inner = f"<div style='{_WINDOW}'><pre style='{_PAPER}'>{text}</pre></div>"
+            page = render.Page(said.line, f"<div>{title}{inner}</div>")
+        elif text:
+            inner = f"<pre style='{_PAPER};max-height:30em'>{text}</pre>"
+            page = render.Page(said.line, f"<details><summary>{title}</summary>{inner}</details>")
+        else:
+            page = render.Page(said.line, f"<div>{title}</div>")
+        if shown:
+            shown[0].update(page)
+        else:
+            shown.append(display(page))
+
+    return draw
+
+
+def _line() -> _View:
+    """Draw on the present line of a terminal."""
+
+    def draw(said: _Said, over: bool) -> None:
+        # Each line is at least as long as the one before it, so nothing has to be cleared.
+        width = shutil.get_terminal_size().columns - 1
+        line = said.line if over else said.line[:width]
+        print(f"\r{line}", end="\n" if over else "", file=sys.stderr, flush=True)
+
+    return draw

@@ -189,7 +189,7 @@ class Desk:
 
     def _decide(self, proposal: Proposal, message: Mapping[str, Any]) -> str:
         if message["type"] == "approve":
-            guess = _number(message.get("guess") or "")
+            guess = guess_of(message.get("guess") or "")
             edited = {
                 path: restored(text, proposal.proposed[path])
                 for path, text in (message.get("files") or {}).items()
@@ -199,15 +199,9 @@ class Desk:
             words = "Approved with your edits." if proposal.edited_by_human else "Approved."
             of_night = proposal.key.startswith("night|")
             return words + (" The night takes it." if of_night else " Next: ark.apply(proposal).")
-        proposal.refuse(str(message.get("reason") or ""))
-        words = "Refused; the next proposals learn why. Next: ark.propose(campaign)."
-        if line := str(message.get("never_again") or ""):
-            try:
-                added = program.forbid(proposal.campaign.path, line)
-            except (AutoresearchError, OSError) as error:  # the refusal itself stands
-                return f"Refused, but program.md stays as it was: {error}"
-            words = f"Refused, and added to program.md: {added.strip()}"
-        return words
+        line = str(message.get("never_again") or "")
+        words = refuse(proposal, str(message.get("reason") or ""), line)
+        return words if line else f"{words} Next: ark.propose(campaign)."
 
     def _keep_draft(self, proposal: Proposal, texts: Mapping[str, str]) -> None:
         """Keep unsaved edits: on disk for the next kernel, in the page for a reload of it."""
@@ -227,15 +221,14 @@ class Desk:
 
     def _ask(self, proposal: Proposal, feedback: str) -> None:
         """Have the revision made on a thread of its own; a second click makes no second one."""
-        by = self._by or proposal.by or proposers.choose(proposal.campaign, None)
         with self._lock:
             if proposal.id in self._revising:
                 raise ProposalError("the proposer is at work on it already; its reply comes here")
             self._revising.add(proposal.id)
-        work = (proposal, feedback, by)
+        work = (proposal, feedback)
         threading.Thread(target=self._revise, args=work, name="revision", daemon=True).start()
 
-    def _revise(self, proposal: Proposal, feedback: str, by: Proposer) -> None:
+    def _revise(self, proposal: Proposal, feedback: str) -> None:
         """Make the revision, and stream what the proposer says."""
         from autoresearch_kit.widgets import Stream
 
@@ -243,13 +236,13 @@ class Desk:
         answer: dict[str, Any] = {"type": "answer", "to": "revise", "ok": True}
         try:
             with progress.listening(stream.add):
-                succession.revise(proposal, feedback, by)
+                revise(proposal, feedback, self._by)
             answer["text"] = "Revised: here is the next try."
         except AutoresearchError as error:
             answer |= {"ok": False, "text": str(error)}
-        except Exception as error:  # a proposer may be anybody's code
-            _log.info("a proposer failed to revise", exc_info=True)
-            answer |= {"ok": False, "text": f"the proposer failed: {type(error).__name__}: {error}"}
+        except Exception as error:  # a thread must not die without a word
+            _log.exception("a revision failed")
+            answer |= {"ok": False, "text": f"{type(error).__name__}: {error}"}
         finally:
             self._revising.discard(proposal.id)
             stream.end()
@@ -287,7 +280,50 @@ class Desk:
             self._listeners.remove(listen)
 
 
-def _number(text: str) -> float | None:
+def refuse(proposal: Proposal, reason: str, never_again: str = "") -> str:
+    """Refuse a proposal, append a line to program.md if there is one, and say what was done.
+
+    The refusal stands also when the line can't be written.
+    """
+    proposal.refuse(reason)
+    if not never_again:
+        return "Refused; the next proposals learn why."
+    try:
+        added = program.forbid(proposal.campaign.path, never_again)
+    except (AutoresearchError, OSError) as error:
+        return f"Refused, but program.md stays as it was: {error}"
+    return f"Refused, and added to program.md: {added.strip()}"
+
+
+def revise(proposal: Proposal, feedback: str, by: Proposer | None) -> Proposal:
+    """Ask `by`, else the proposal's own proposer, else the campaign's, for another try.
+
+    Raises
+    ------
+    ProposalError
+        When there is no feedback or the proposer fails, whatever it raises; the proposal stays
+        open then.
+    CampaignError
+        When it was decided before, or while the proposer was at it.
+    """
+    by = by or proposal.by or proposers.choose(proposal.campaign, None)
+    try:
+        return succession.revise(proposal, feedback, by)
+    except AutoresearchError:
+        raise
+    except Exception as error:  # a proposer may be anybody's code
+        _log.info("a proposer failed to revise", exc_info=True)
+        raise ProposalError(f"the proposer failed: {type(error).__name__}: {error}") from error
+
+
+def guess_of(text: str) -> float | None:
+    """Return the effect that a person guessed; None when nothing was typed.
+
+    Raises
+    ------
+    ProposalError
+        When it is no number.
+    """
     if not text.strip():
         return None
     with contextlib.suppress(ValueError):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from autoresearch_kit import keys
 from autoresearch_kit.files import is_locked, read_json, spawning, try_lock, write_json
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def launch(run_dir: Path, job: str) -> None:
                 return
             for name in ("score.json", "queue.json"):
                 (run_dir / name).unlink(missing_ok=True)
+        # A run may see what its task names, and a scorer is the task's own.
+        named = (read_json(run_dir / "run.json") or {}).get("task", {}).get("env", ())
         package = str(Path(__file__).parents[1])
         path = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         with spawning, (run_dir / "supervisor.txt").open("ab") as errors:
@@ -136,7 +139,7 @@ def launch(run_dir: Path, job: str) -> None:
                 stdout=errors,
                 stderr=errors,
                 cwd="/",
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
+                env=keys.without(os.environ, but=named) | {"PYTHONPATH": os.pathsep.join(path)},
                 pass_fds=[lock],
                 start_new_session=True,
             )

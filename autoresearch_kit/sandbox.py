@@ -153,7 +153,9 @@ def unavailable() -> str | None:
         return "bubblewrap is not installed; on Debian and Ubuntu: apt install bubblewrap"
     command = [*_bubblewrap(Path("/bin/sh"), (), (), Path("/tmp"), None), "/bin/sh", "-c", "true"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False, env={}
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap can't be started: {error}"
     if done.returncode == 0:

@@ -15,6 +15,7 @@ from autoresearch_kit import files, git, patch
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal
+from autoresearch_kit.texts import shown
 
 REVISION_MINUTES = 10
 
@@ -123,7 +124,25 @@ def rebase(proposal: Proposal) -> Proposal:
     # The edits are part of the new patch; that there were some, its field `edited` remembers.
     decision = {name: value for name, value in proposal.decision.items() if name != "files"}
     proposals.store(moved, proposal.attachments(), decision if same else None)
+    _move_draft(proposal, moved)
     return _take_place(proposal, moved, "rebased")
+
+
+def _move_draft(old: Proposal, new: Proposal) -> None:
+    """Let a person's unsaved edits move with the proposal; what can't be merged is kept as text."""
+    drafts, moved = files.read_table(old.folder / "draft.json"), {}
+    for path, text in drafts.items():
+        if path not in new.proposed:
+            continue
+        base, now = shown(old.files[path]), shown(new.proposed[path])
+        merged, conflicted = git.merge_file(base, now, text)
+        if not conflicted:
+            moved[path] = merged
+        else:
+            name = f"unsaved-{path.replace('/', '-')}.patch"
+            files.write_text(new.folder / "attachments" / name, patch.unified(path, base, text))
+    if moved:
+        files.write_json(new.folder / "draft.json", moved)
 
 
 def _keep_history(old: Proposal, new: Proposal, feedback: str) -> None:

@@ -6,8 +6,6 @@ for it must not wait for a slow proposer. Both are threads of the night's proces
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 import threading
 import time
@@ -16,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from autoresearch_kit import callables, files, policies, steps
+from autoresearch_kit import callables, files, keys, policies, steps
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import AutoresearchError, CampaignError, DiskFull
 from autoresearch_kit.policies import Ask
@@ -31,7 +29,7 @@ LONGEST_PAUSE = 60.0  # seconds
 LONGEST_ERROR = 10_000  # characters
 
 
-class Desk:
+class Bulletin:
     """What the threads of a night share.
 
     Attributes
@@ -64,23 +62,15 @@ class Desk:
 
     def end(self, phase: str, reason: str) -> None:
         """Let everything end; the first reason counts."""
-        self.ending.setdefault("end", (phase, clean(without_secrets(reason))))
+        self.ending.setdefault("end", (phase, clean(keys.redact(reason))))
         self.over.set()
 
     def note(self, words: str) -> None:
         """Remember something that the owner should read in the morning."""
-        words = clean(without_secrets(words), NOTE)
+        words = clean(keys.redact(words), NOTE)
         line = f"{datetime.now().astimezone().strftime('%H:%M')} {words}"
         print(line, flush=True)
         self.notes = [*self.notes, line][-NOTES:]
-
-
-def without_secrets(words: str) -> str:
-    """Return `words` with the values of keys and passwords in the environment replaced."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and re.search("KEY|TOKEN|SECRET|PASSW", name.upper()):
-            words = words.replace(value, f"${name}")
-    return words
 
 
 def pause_after(failures: int) -> float:
@@ -91,7 +81,7 @@ def pause_after(failures: int) -> float:
 def print_error(error: BaseException) -> None:
     """Print an error with its traceback into the log."""
     lines = traceback.format_exception(error)
-    print(without_secrets("".join(lines))[-LONGEST_ERROR:], file=sys.stderr, flush=True)
+    print(keys.redact("".join(lines))[-LONGEST_ERROR:], file=sys.stderr, flush=True)
 
 
 class Supply:
@@ -108,9 +98,9 @@ class Supply:
     """
 
     def __init__(
-        self, desk: Desk, tally: Tally, asked: Mapping[str, Any], by: Any, policy: Any
+        self, bulletin: Bulletin, tally: Tally, asked: Mapping[str, Any], by: Any, policy: Any
     ) -> None:
-        self._desk, self._tally, self._asked = desk, tally, asked
+        self._bulletin, self._tally, self._asked = bulletin, tally, asked
         self._campaign, self._by, self._policy = tally.campaign, by, policy
         self.proposing: float | None = None
         self.failed = 0
@@ -118,9 +108,9 @@ class Supply:
 
     def propose(self) -> None:
         """Make proposals until the night is over."""
-        while not self._desk.over.is_set():
+        while not self._bulletin.over.is_set():
             if not self._wants_proposal():
-                self._desk.over.wait(TICK_SECONDS)
+                self._bulletin.over.wait(TICK_SECONDS)
                 continue
             self.proposing = time.monotonic()
             try:
@@ -134,7 +124,7 @@ class Supply:
                 self.proposing = None
 
     def _wants_proposal(self) -> bool:
-        if self._desk.phase != "running" or self._desk.wish != "run" or self.exhausted:
+        if self._bulletin.phase != "running" or self._bulletin.wish != "run" or self.exhausted:
             return False
         asked, waiting = self._asked, self._tally.unfinished()
         if asked["experiments"]:
@@ -144,7 +134,7 @@ class Supply:
         opened = [p for p in waiting if p.status == "open"]
         if len(opened) >= asked["queue"] or not all(p.asked for p in opened):
             return False  # the last one has not even been looked at
-        if sum(p.status == "approved" and p.id != self._desk.taken for p in waiting) >= AHEAD:
+        if sum(p.status == "approved" and p.id != self._bulletin.taken for p in waiting) >= AHEAD:
             return False
         self.exhausted = self._tally.broke()
         return not self.exhausted
@@ -157,7 +147,7 @@ class Supply:
         for limit, what in (("max_cost", "money"), ("max_tokens", "tokens")):
             if self._asked[limit] is not None and what not in made.cost:
                 proposals.finish(self._campaign, made.id)
-                self._desk.end(
+                self._bulletin.end(
                     "stopped",
                     f"{limit}={self._asked[limit]}, but {made.author} doesn't say how much {what} "
                     f"a proposal takes: it has to pass cost={{{what!r}: ...}} to draft(). Leave "
@@ -165,26 +155,26 @@ class Supply:
                 )
 
     def _failed(self, error: BaseException) -> None:
-        if self._desk.over.is_set():
+        if self._bulletin.over.is_set():
             return
         if not isinstance(error, AutoresearchError):
             print_error(error)
         self.failed += 1
         words = clean(str(error) if isinstance(error, AutoresearchError) else repr(error), NOTE)
-        self._desk.note(f"the proposer failed: {words}")
+        self._bulletin.note(f"the proposer failed: {words}")
         if self.failed >= self._asked["failures"]:
             self.exhausted = f"{self.failed} proposals in a row failed; the last: {words}"
         else:
-            self._desk.over.wait(pause_after(self.failed))
+            self._bulletin.over.wait(pause_after(self.failed))
 
     def judge(self) -> None:
         """Have proposals decided until the night is over."""
-        while not self._desk.over.is_set():
+        while not self._bulletin.over.is_set():
             for proposal in self._tally.unfinished():
                 unclaimed = self.proposing is not None and "seconds" not in proposal.cost
                 if proposal.status == "open" and not proposal.asked and not unclaimed:
                     self._ask_carefully(proposal)
-            self._desk.over.wait(TICK_SECONDS)
+            self._bulletin.over.wait(TICK_SECONDS)
 
     def _ask_carefully(self, proposal: Proposal) -> None:
         try:
@@ -193,7 +183,7 @@ class Supply:
             raise
         except Exception as error:  # git may be busy: the next look tries again
             print_error(error)
-            self._desk.note(f"a decision has to wait: {error}")
+            self._bulletin.note(f"a decision has to wait: {error}")
 
     def _ask(self, proposal: Proposal) -> None:
         try:
@@ -202,9 +192,9 @@ class Supply:
             else:
                 answer = policies.settle(self._policy, proposal)
         except (Exception, SystemExit) as error:  # anybody's code
-            if self._desk.over.is_set() or proposal.status != "open":
+            if self._bulletin.over.is_set() or proposal.status != "open":
                 return
-            self._desk.note(f"the policy failed, so a person has to decide: {error}")
+            self._bulletin.note(f"the policy failed, so a person has to decide: {error}")
             answer = None
         if isinstance(answer, bool | str):
             reason = "" if answer is True else answer or "the policy refused it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import subprocess
 import tempfile
@@ -11,17 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import nights, pages, render
+from autoresearch_kit import keys, nights, pages, program, render, reviews
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, CampaignError, ProposalError
 from autoresearch_kit.proposal import Proposal
+from autoresearch_kit.proposers import Proposer
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NARROW = 90  # columns; below, a history leaves out who and when
-ANSWERS = ("approve", "refuse", "edit", "skip", "quit")
-PROMPT = "[a]pprove, [r]efuse, [e]dit and approve, [s]kip, [q]uit? "
+ANSWERS = ("approve", "refuse", "edit", "skip", "quit", "v", "revise")
+OTHERWISE = "--refuse … --reason '…', or --revise … --reason '…'"
+PROMPT = "[a]pprove, [r]efuse, ask to re[v]ise, [e]dit and approve, [s]kip, [q]uit? "
 
 
 def waiting(campaign: Campaign, command: str) -> str:
@@ -30,13 +31,20 @@ def waiting(campaign: Campaign, command: str) -> str:
     if not found:
         return _nothing(campaign)
     return "\n".join(
-        _page(one, {"next": f"{command} --approve {name(one)}, or --refuse … --reason '…'"})
-        for one in found
+        _page(one, {"next": f"{command} --approve {name(one)}, or {OTHERWISE}"}) for one in found
     )
 
 
 def decide(
-    campaign: Campaign, *, approve: Sequence[str], refuse: Sequence[str], reason: str
+    campaign: Campaign,
+    *,
+    approve: Sequence[str],
+    refuse: Sequence[str],
+    revise: Sequence[str] = (),
+    reason: str = "",
+    never_again: str = "",
+    guess: float | None = None,
+    by: Proposer | None = None,
 ) -> None:
     """Decide on the proposals with these ids, and say so; ``all`` stands for every one.
 
@@ -48,24 +56,39 @@ def decide(
     found = campaign.pending()
     approved = found if "all" in approve else [_find(found, id) for id in approve]
     refused = [_find(found, id) for id in refuse]
+    revised = [_find(found, id) for id in revise]
     if not found:
         print(_nothing(campaign))
     for one in refused:
-        print(_said(one.refuse(reason)))
+        words = reviews.refuse(one, reason, never_again)
+        print(_said(one) + (f"\n{render.visible(words)}" if never_again else ""))
+    for one in revised:
+        print("Asking the proposer…", flush=True)
+        print(_page(reviews.revise(one, reason, by), {}))
     for one in approved:
-        if one not in refused:
-            print(_said(one.approve()))
+        if one not in refused and one not in revised:
+            print(_said(one.approve(guess=guess)))
 
 
-def ask(campaign: Campaign) -> None:
-    """Lay the proposals that wait before a person, one after the other, until none is left."""
+def ask(campaign: Campaign, by: Proposer | None = None) -> None:
+    """Lay the proposals that wait before a person, one after the other, until none is left.
+
+    `by` is asked to revise them, in place of their own proposer.
+    """
     seen: set[str] = set()
+    revised: Proposal | None = None
     while found := [one for one in campaign.pending() if one.id not in seen]:
-        proposal = found[0]
+        proposal = revised or found[0]
         seen.add(proposal.id)
         others = len(found) - 1
-        print(_page(proposal, {"after this": f"{others} more wait" if others else ""}))
-        if not _settle(proposal):
+        rows = {
+            "your guess": f"'a -0.01' approves and notes the {campaign.task.metric} change that "
+            "you expect",
+            "after this": f"{others} more wait" if others else "",
+        }
+        print(_page(proposal, rows))
+        goes_on, revised = _settle(proposal, by)
+        if not goes_on:
             return
     print(_nothing(campaign) if not campaign.pending() else "That was the last one.")
 
@@ -110,39 +133,56 @@ def name(proposal: Proposal) -> str:
     return proposal.id.rpartition("-")[2]
 
 
-def _settle(proposal: Proposal) -> bool:
-    """Ask until the proposal is decided or skipped; False when the person wants to leave."""
+def _settle(proposal: Proposal, by: Proposer | None) -> tuple[bool, Proposal | None]:
+    """Ask until the proposal is decided, skipped or revised.
+
+    Returns whether the person wants to go on, and the revision.
+    """
     texts = dict(proposal.files)
     while proposal.status == "open":
         try:
-            typed = input(PROMPT).strip().lower()
-            answer = next((word for word in ANSWERS if typed and word.startswith(typed)), "")
+            typed, _, words = input(PROMPT).strip().partition(" ")
+            answer = next((w for w in ANSWERS if typed and w.startswith(typed.lower())), "")
             if answer in ("skip", "quit"):
-                return answer == "skip"
+                return answer == "skip", None
             if answer == "approve":
-                proposal.approve()
+                proposal.approve(guess=reviews.guess_of(words))
             elif answer == "refuse":
-                proposal.refuse(_reason())
+                _refuse(proposal, words)
+            elif answer in ("v", "revise"):
+                words = words or input("What should be different? The proposer gets your words: ")
+                print("Asking the proposer…", flush=True)
+                return True, reviews.revise(proposal, words, by)
             elif answer == "edit":
-                texts = edited(texts)
+                guess, texts = reviews.guess_of(words), edited(texts)
                 if texts == dict(proposal.files):
                     print("Nothing was changed, and nothing is decided.")
                 else:
-                    proposal.approve(files=texts)
+                    proposal.approve(files=texts, guess=guess)
         except EOFError:
             print()
-            return False
+            return False, None
         except AutoresearchError as error:
             print(render.visible(str(error)))  # what was typed in the editor is there again
     print(_said(proposal))
-    return True
+    return True, None
 
 
-def _reason() -> str:
-    reason = input("Why? The next proposals learn from it: ")
+def _refuse(proposal: Proposal, reason: str) -> None:
+    """Ask for the reason, and for a line to program.md, and refuse."""
+    reason = reason or input("Why? The next proposer reads it: ")
     if not reason.strip():
         raise ProposalError("A refusal needs a reason; nothing is decided.")
-    return reason
+    line = ""
+    if notes := program.path(proposal.campaign.path):
+        typed = input(
+            f"Never again: append a line to {notes.name}? y for your reason, or the line in other "
+            "words; Enter for none: "
+        ).strip()
+        line = {"y": reason, "yes": reason, "n": "", "no": ""}.get(typed.lower(), typed)
+    words = reviews.refuse(proposal, reason, line)
+    if line:
+        print(render.visible(words))
 
 
 def edited(texts: Mapping[str, str]) -> dict[str, str]:
@@ -161,7 +201,7 @@ def edited(texts: Mapping[str, str]) -> dict[str, str]:
             place.write_bytes(texts[path].encode("utf-8", errors="surrogateescape"))
         try:
             command = [*shlex.split(editor), *map(str, places.values())]
-            subprocess.run(command, check=True)
+            subprocess.run(command, check=True, env=keys.without(os.environ))
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise ProposalError(
                 f"nothing is decided, for the editor failed ({error}). Another one: type "
@@ -173,18 +213,11 @@ def edited(texts: Mapping[str, str]) -> dict[str, str]:
         }
 
 
-def _page(proposal: Proposal, more: Mapping[str, object]) -> str:
+def _page(proposal: Proposal, then: Mapping[str, object]) -> str:
+    """Return the proposal as text that ends, before its patch, with what a shell has next."""
     asked = proposal.asked
     waits = f"{asked['then']} at {nights.clock(asked['until'])}" if asked.get("until") else ""
-    own = render.table({"id": name(proposal), "without you": waits, **more})
-    # What the page would have next is Python; here the words are a shell's.
-    return re.sub(
-        r"^next .*\n",
-        lambda _: own,
-        pages.still(proposal).text,
-        count=1,
-        flags=re.MULTILINE,
-    )
+    return pages.still(proposal, {"id": name(proposal), "without you": waits, **then}).text
 
 
 def _find(found: Sequence[Proposal], id: str) -> Proposal:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors, git, proposal, records, steps, succession
+from autoresearch_kit import errors, files, git, proposal, records, steps, succession
 from tests import nightly as n
 
 
@@ -185,3 +185,25 @@ def test_an_unchanged_text_is_no_edit(nightly) -> None:
     given = n.change(nightly, "B", 6)
     given.approve(files=dict(given.proposed))
     assert not given.edited_by_human
+
+
+def test_unsaved_edits_move_with_a_proposal(nightly) -> None:
+    first = ark.propose(nightly, by=Scripted())
+    text = first.files["fit.py"].replace("SECONDS = 0.0", "SECONDS = 0.0  # mine")
+    files.write_json(first.folder / "draft.json", {"fit.py": text})
+    n.manual(nightly, "A", 2)
+    moved = succession.rebase(first)
+    draft = files.read_json(moved.folder / "draft.json")["fit.py"]
+    assert "A = 2" in draft
+    assert "B = 6" in draft
+    assert "# mine" in draft
+
+
+def test_unsaved_edits_that_conflict_are_kept_as_a_patch(nightly) -> None:
+    first = ark.propose(nightly, by=Scripted())
+    text = first.files["fit.py"].replace("A = 5", "A = 77")
+    files.write_json(first.folder / "draft.json", {"fit.py": text})
+    n.manual(nightly, "A", 2)
+    moved = succession.rebase(first)
+    assert not (moved.folder / "draft.json").exists()
+    assert "+A = 77" in moved.attachments()["unsaved-fit.py.patch"].decode()

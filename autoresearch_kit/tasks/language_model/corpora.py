@@ -198,7 +198,10 @@ def _pip_download(packages: list[str], folder: Path) -> None:
         options = ["--quiet", "--no-deps", "--no-binary=:all:", "--require-hashes"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary]
         done = subprocess.run(
-            [*command, "--requirement", str(requirements)], capture_output=True, text=True
+            [*command, "--requirement", str(requirements)],
+            capture_output=True,
+            text=True,
+            env=keys.without(os.environ),
         )
         arrived = [Path(temporary) / name for name, _ in wanted.values()]
         if done.returncode or not all(path.exists() for path in arrived):

@@ -13,6 +13,7 @@ const paths = {
   down: "M4 6l4 4 4-4",
   left: "M10 4L6 8l4 4",
   right: "M6 4l4 4-4 4",
+  copy: "M6 6h7.5v7.5H6ZM3.5 10H2.5V2.5H10V3.5",
 };
 
 /** Return a decorative icon; the words beside it carry the meaning. */
