@@ -43,6 +43,9 @@ DTYPES = {
     "lines_added": "int64",
     "lines_removed": "int64",
     "cost": "float64",
+    "proposal_tokens": "Int64",
+    "proposal_seconds": "float64",
+    "program": "str",
     "device": "str",
     "scored_by": "str",
     "sandboxed": "bool",
@@ -112,6 +115,9 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         parameters          Int64
         lines_added, lines_removed              int
         cost                float        of the proposal, in the proposer's currency
+        proposal_tokens     Int64        that a model read and wrote for it
+        proposal_seconds    float        that making it took
+        program             str          version of program.md that it was made under
         device              str
         scored_by           str          kit or printed
         sandboxed           bool
@@ -228,6 +234,9 @@ def _columns(found: Sequence[Record], notes: list[str]) -> dict[str, list[Any]]:
         "present": [True] * len(found),  # git has no tag without its commit
         "n_replicates": [len(r.replicates) for r in found],
         "cost": [r.proposal.get("cost") for r in found],
+        "proposal_tokens": [r.proposal.get("tokens") for r in found],
+        "proposal_seconds": [r.proposal.get("seconds") for r in found],
+        "program": [r.proposal.get("program", "") for r in found],
         "decided": [_time(r.decided) for r in found],
         "kit": [r.versions.get("kit", "") for r in found],
     }
