@@ -29,19 +29,23 @@ if TYPE_CHECKING:
     from autoresearch_kit.lab import Lab, new_lab
     from autoresearch_kit.nights import Night, overnight
     from autoresearch_kit.proposal import Proposal
-    from autoresearch_kit.proposers import TPE, Human
+    from autoresearch_kit.proposers import LLM, TPE, Command, Human, Hybrid, Paste
     from autoresearch_kit.reviews import review
     from autoresearch_kit.runner import Run
     from autoresearch_kit.sandbox import untrusted
     from autoresearch_kit.steps import apply, baseline, propose, score, train_5min
 
 __all__ = [
+    "LLM",
     "TPE",
     "Campaign",
+    "Command",
     "Experiment",
     "Human",
+    "Hybrid",
     "Lab",
     "Night",
+    "Paste",
     "Proposal",
     "Run",
     "Score",
@@ -81,8 +85,7 @@ _HOME = {
     "Night": "nights",
     "overnight": "nights",
     "Proposal": "proposal",
-    "TPE": "proposers",
-    "Human": "proposers",
+    **dict.fromkeys(("LLM", "TPE", "Command", "Human", "Hybrid", "Paste"), "proposers"),
     "Run": "runner",
     "untrusted": "sandbox",
     "apply": "steps",

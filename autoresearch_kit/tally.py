@@ -17,6 +17,7 @@ from autoresearch_kit import files
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.proposal import Proposal
+from autoresearch_kit.proposers import submission
 from autoresearch_kit.records import STATUSES, Record
 
 # It runs on while the machine sleeps, and nobody can set it.
@@ -67,7 +68,7 @@ class Tally:
     def spent(self, what: str) -> float:
         """Return what the night's proposals have cost, in ``money`` or ``tokens``.
 
-        Those count too that came to nothing: put away, or replaced by another try.
+        Those count too that came to nothing: put away, replaced by another try, or never made.
         """
         costs: dict[str, Mapping[str, float]] = {
             **self._lost(),
@@ -77,6 +78,7 @@ class Tally:
             made = record.proposal
             cost = {"money": made.get("cost", 0.0), "tokens": made.get("tokens", 0)}
             costs[str(made.get("id"))] = cost
+        costs[""] = submission.lost(self.campaign, self.key)
         return float(sum(cost.get(what) or 0.0 for cost in costs.values()))
 
     def _lost(self) -> Mapping[str, Mapping[str, float]]:

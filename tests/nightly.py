@@ -24,6 +24,7 @@ from autoresearch_kit import policies
 from autoresearch_kit.nights import ENDED
 from autoresearch_kit.proposal import Proposal, draft
 from autoresearch_kit.records import Record
+from tests.decided import decide
 from tests.test_kills import processes_of
 
 # Constants stand so far apart that changes of two make two hunks; A2 is in the hunk of A.
@@ -253,3 +254,8 @@ def parents_are_right(campaign: ark.Campaign) -> bool:
 
 def moment(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
+
+
+def decided_by_hand(campaign: ark.Campaign, name: str, value: int) -> Record:
+    """Record a discard without training it."""
+    return decide(campaign, {"fit.py": edited(campaign, name, value)}, "discard", value)

@@ -1,0 +1,274 @@
+"""A language model proposes: the conversation, from the prompt to a drafted proposal."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import autoresearch_kit as ark
+from autoresearch_kit import errors, files, git, proposers, records, scratchpad, succession
+from autoresearch_kit.proposal import unfinished
+from autoresearch_kit.proposers import submission
+from tests import nightly as n
+from tests.llm_server import Say, Server, Status, llm_server
+
+
+def blocks(old: str, new: str, hypothesis: str = "smaller is better") -> str:
+    return (
+        f"<hypothesis>{hypothesis}</hypothesis>\n<expected>-1</expected>\n"
+        f"fit.py\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
+    )
+
+
+def whole(text: str) -> str:
+    return f"<hypothesis>all of it</hypothesis>\nfit.py\n```python\n{text}```\n"
+
+
+BETTER = blocks("B = 5", "B = 4")
+ABSENT = blocks("C = 5", "C = 4")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with llm_server(BETTER) as running:
+        yield running
+
+
+def model(server: Server, **more: Any) -> ark.LLM:
+    return ark.LLM("tiny", server.url, "no-secret", **more)
+
+
+def attached(proposal: ark.Proposal) -> dict[str, str]:
+    return {name: text.decode() for name, text in proposal.attachments().items()}
+
+
+def test_a_reply_becomes_a_proposal_and_a_record(nightly, server):
+    (nightly.path / "program.md").write_text("Make B small.\n")
+    made = ark.propose(nightly, by=model(server))
+    assert made.hypothesis == "smaller is better"
+    assert "B = 4" in made.files["fit.py"]
+    assert (made.author, made.expected, made.status) == ("LLM tiny", -1.0, "open")
+    assert made.cost["tokens"] > 100
+    assert "money" not in made.cost
+    assert server.asked[0].text.index("Make B small.") < server.asked[0].text.index("B = 5")
+    kept = attached(made)
+    assert "Make B small." in kept["prompt.md"]
+    assert BETTER.strip() in kept["reply.md"]
+    assert kept["program.md"] == "Make B small.\n"
+    ark.score(ark.train_5min(ark.apply(made.approve())))
+    record = nightly.records()[-1]
+    assert record.status == "keep"
+    assert len(record.proposal["program"]) == 12
+    assert record.proposal["tokens"] == made.cost["tokens"]
+    assert record.proposal["seconds"] > 0
+    assert {"prompt.md", "reply.md", "program.md"} <= records.read_attachments(
+        nightly.path, nightly.tag, record.n
+    ).keys()
+
+
+def test_a_whole_file_is_taken_as_well(nightly, server):
+    server.say(whole(n.edited(nightly, "A", 1)))
+    assert "A = 1" in ark.propose(nightly, by=model(server)).files["fit.py"]
+
+
+def test_a_block_that_does_not_match_goes_back_with_what_is_there(nightly, server):
+    server.say(ABSENT, BETTER)
+    made = ark.propose(nightly, by=model(server))
+    assert made.rejected == 1
+    first, second = server.asked
+    assert [message["role"] for message in second.messages][-2:] == ["assistant", "user"]
+    assert second.messages[-2]["content"] == ABSENT
+    assert "C = 5" in second.messages[-1]["content"]
+    assert len(second.messages) == len(first.messages) + 2
+    assert "C = 5" in attached(made)["reply.md"]
+
+
+def test_after_two_repairs_the_whole_file_is_asked_for(nightly, server):
+    server.say(ABSENT, ABSENT, ABSENT, whole(n.edited(nightly, "A", 1)))
+    made = ark.propose(nightly, by=model(server))
+    assert made.rejected == 3
+    asked = [request.messages[-1]["content"] for request in server.asked[1:]]
+    assert [("whole file" in words or "complete file" in words) for words in asked] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_model_that_never_gets_it_right_is_an_error_and_its_cost_is_not_forgotten(
+    nightly, server
+):
+    server.say(ABSENT)
+    by = model(server, price={"input": 1, "output": 1})
+    with pytest.raises(errors.ReplyError):
+        ark.propose(nightly, by=by)
+    assert len(server.asked) == 4
+    assert list(unfinished(nightly)) == []
+    key = f"cell|{by!r}|"
+    lost = submission.lost(nightly, key)
+    assert lost["tokens"] > 400
+    server.say(BETTER)
+    made = ark.propose(nightly, by=by)
+    assert made.rejected == 4
+    assert made.cost["tokens"] > lost["tokens"]
+    assert made.cost["money"] == pytest.approx(made.cost["tokens"] / 1e6)
+    assert submission.lost(nightly, key) == {}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (blocks("B = 5", "B = = 4"), "no valid Python"),
+        (blocks("B = 5", "B = 5  # five"), "as it is"),
+        ("I would lower B.", "hypothesis"),
+    ],
+)
+def test_what_can_not_be_an_experiment_goes_back(nightly, server, bad, words):
+    server.say(bad, BETTER)
+    made = ark.propose(nightly, by=model(server))
+    assert "B = 4" in made.files["fit.py"]
+    assert words in server.asked[1].messages[-1]["content"]
+
+
+def test_a_repeated_experiment_goes_back_once_with_the_earlier_result(nightly, server):
+    n.manual(nightly, "B", 9)
+    server.say(blocks("B = 5", "B = 9"), BETTER)
+    made = ark.propose(nightly, by=model(server))
+    assert made.rejected == 1
+    told = server.asked[1].messages[-1]["content"]
+    assert "0001" in told
+    assert "discard" in told
+    made.refuse("enough")
+    server.say(blocks("B = 5", "B = 9"))
+    with pytest.raises(errors.Duplicate, match="0001"):
+        ark.propose(nightly, by=model(server))
+    assert len(server.asked) == 4
+
+
+def test_a_prompt_that_is_too_long_is_made_shorter_and_the_limit_remembered(nightly, server):
+    more = {"What others think": "It is a matter of taste.\n" * 2_000}
+    server.context = 4_000
+    made = model(server)(nightly, sections=more)
+    assert len(server.asked) >= 2
+    assert len(server.asked[-1].text) < len(server.asked[0].text)
+    assert "B = 5" in server.asked[-1].text
+    made.refuse("next")
+    server.asked = []
+    server.say(blocks("A2 = 0", "A2 = -1"))
+    model(server)(nightly, sections=more)
+    assert len(server.asked) == 1
+
+
+def test_a_reply_that_was_cut_off_is_asked_for_again_and_paid_for(nightly, server):
+    server.say(Say("<hypothesis>a very long", finish="length"), BETTER)
+    made = ark.propose(nightly, by=model(server))
+    assert len(server.asked) == 2
+    assert made.cost["tokens"] > 2 * server.asked[0].text.count(" ")
+
+
+def test_a_server_that_refuses_the_key_ends_it_at_once(nightly, server):
+    server.say(Status(401, "no such key"))
+    with pytest.raises(errors.EndpointError) as caught:
+        ark.propose(nightly, by=model(server))
+    assert caught.value.kind == "unauthorized"
+    assert len(server.asked) == 1
+
+
+def test_cached_tokens_are_counted_and_cost_less(nightly, server):
+    server.say(Say(BETTER, prompt_tokens=3_000, completion_tokens=100, cached=2_000))
+    price = {"input": 10, "cached": 1, "output": 100}
+    made = ark.propose(nightly, by=model(server, price=price))
+    assert made.cost["cached"] == 2_000
+    assert made.cost["tokens"] == 3_100
+    assert made.cost["money"] == pytest.approx((1_000 * 10 + 2_000 * 1 + 100 * 100) / 1e6)
+
+
+def test_an_idea_and_feedback_reach_the_model(nightly, server):
+    first = ark.propose(nightly, by=model(server), idea="think of prime numbers")
+    assert "prime numbers" in server.asked[0].text
+    server.say(blocks("B = 5", "B = 3"))
+    second = succession.revise(first, "rather three", model(server))
+    assert "B = 3" in second.files["fit.py"]
+    assert "rather three" in server.asked[1].text
+    assert "+B = 4" in server.asked[1].text
+
+
+def test_a_model_that_fails_at_blocks_is_asked_for_whole_files(nightly, server):
+    for value in (1, 2):
+        server.say(ABSENT, ABSENT, ABSENT, whole(n.edited(nightly, "A", value)))
+        ark.propose(nightly, by=model(server), new=True)
+    server.asked = []
+    server.say(whole(n.edited(nightly, "A", 3)))
+    ark.propose(nightly, by=model(server), new=True)
+    assert "<<<<<<< SEARCH" not in server.asked[0].text
+
+
+def test_every_ten_experiments_the_notes_are_written_anew(nightly, server):
+    for value in range(20, 30):
+        n.decided_by_hand(nightly, "B", value)
+    server.say("<notes>B must not grow.</notes>\n" + BETTER)
+    made = ark.propose(nightly, by=model(server))
+    assert "<notes>" in server.asked[0].text
+    assert scratchpad.read(nightly).strip() == "B must not grow."
+    ark.score(ark.train_5min(ark.apply(made.approve())))
+    assert nightly.records()[-1].proposal["notes"] is True
+    server.say(blocks("B = 4", "B = 3"))
+    ark.propose(nightly, by=model(server))
+    assert "B must not grow." in server.asked[1].text
+    assert "<notes>" not in server.asked[1].text
+
+
+def test_the_reply_is_heard_as_it_comes(nightly, server):
+    heard: list[str] = []
+    from autoresearch_kit import progress
+
+    with progress.listening(heard.append):
+        ark.propose(nightly, by=model(server))
+    assert "".join(heard).startswith("<hypothesis>")
+    assert len(heard) > 3
+
+
+def test_a_server_in_the_environment_is_the_default(nightly, server, monkeypatch, capsys):
+    assert isinstance(proposers.choose(nightly, None), ark.TPE)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    made = ark.propose(nightly)
+    assert made.author == "LLM tiny"
+    assert "OPENAI_BASE_URL is set" in capsys.readouterr().out
+
+
+def test_a_key_travels_by_the_name_of_its_variable_or_not_at_all(monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "canary-1234")
+    packed = pickle.dumps(ark.LLM("m", api_key="canary-1234"))
+    assert b"canary" not in packed
+    assert pickle.loads(packed).endpoint().api_key == "canary-1234"
+    with pytest.raises(TypeError, match="no environment variable"):
+        pickle.dumps(ark.LLM("m", api_key="canary-5678"))
+    assert "canary" not in repr(ark.LLM("m", "http://u:canary@h/v1", api_key="canary-5678"))
+    monkeypatch.delenv("SOME_API_KEY")
+    with pytest.raises(errors.EndpointError, match="SOME_API_KEY"):
+        pickle.loads(packed).endpoint()
+
+
+def test_a_budget_of_money_needs_a_price(nightly, server):
+    with pytest.raises(errors.CampaignError, match="price="):
+        ark.overnight(nightly, by=model(server), approve="everything", max_cost=1.0)
+
+
+def test_a_night_asks_the_model_and_stops_at_its_budget(nightly, server):
+    server.say(*(blocks("B = 5", f"B = {20 + i}", f"try {i}") for i in range(9)))
+    by = model(server, price={"input": 1, "output": 1})
+    night = ark.overnight(nightly, by=by, approve="everything", experiments=9, max_cost=0.003)
+    last = n.ended(night)
+    assert "max_cost" in last["reason"]
+    assert 0 < last["counts"]["discard"] < 9
+    assert last["cost"] >= 0.003
+
+
+def test_models_that_are_known_are_remembered_without_keys(nightly, server):
+    ark.propose(nightly, by=model(server))
+    table = git.common_dir(nightly.path) / "autoresearch" / "models.json"
+    assert files.read_table(table)
+    assert "no-secret" not in table.read_text()
