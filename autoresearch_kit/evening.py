@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from autoresearch_kit import callables, files
+from autoresearch_kit import callables, files, keys
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import CampaignError
 
@@ -55,9 +55,9 @@ def lend(
 
 
 def name_of(function: Any) -> str:
-    """Return what people call a policy or proposer."""
+    """Return what people call a policy or proposer, without a key that it may hold."""
     own = getattr(function, "__qualname__", None)
-    return str(own) if own else str(function)
+    return keys.redact(str(own) if own else str(function))
 
 
 def launch(folder: Path, host: Path, has_ended: Callable[[], bool]) -> None:

@@ -1,10 +1,12 @@
-"""Run code that nobody trusts: the one door through which candidates start.
+"""Run code that nobody trusts: the one door through which candidates start, and one for agents.
 
 On Linux the door is bubblewrap: no network, its own process namespace, an empty home and /tmp, and
 of the file system only what the caller names. Where it doesn't work, the same command runs under a
 small monitor (this file, run as a script) that ends everything the command started, but hides
 nothing; callers record that as ``sandboxed = False``. Memory is not limited here: who starts a run
 watches it.
+
+A person's coding agent needs that person's network and home. Its door is wider: `agent`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,11 +107,84 @@ def untrusted(
         ]
         folder = Path("/")
     else:
-        monitor = [sys.executable, "-I", "-S", str(Path(__file__).absolute())]
-        command = [*monitor, str(os.getpid()), str(file_size), *command]
+        command = [*_monitored(file_size), *command]
     popen = {"stdin": subprocess.DEVNULL, **popen, "start_new_session": True}
     # The environment is inherited, not given as arguments, which every user could read in `ps`.
     return subprocess.Popen(command, cwd=folder, env=inside, **popen)
+
+
+def agent(
+    command: str,
+    *,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str],
+    hide: Iterable[str | os.PathLike[str]] = (),
+    read: Iterable[str | os.PathLike[str]] = (),
+    sandbox: bool = True,
+    **popen: Any,
+) -> subprocess.Popen[Any]:
+    """Start a coding agent, a shell `command`, and return its process, a session of its own.
+
+    It has the network and sees the file system as the user does, without other processes and
+    without `hide`. Writable are only `cwd`, the home and the temporary folders, and in these not
+    the kit and its Python, which judge what the agent made. Where bubblewrap doesn't work nothing
+    is hidden. In both cases it ends, with all that it started, as in `untrusted`.
+
+    Parameters
+    ----------
+    cwd
+        Its working directory, visible and writable wherever it lies.
+    env
+        The whole environment; nothing is inherited.
+    hide
+        Files and folders that look empty, as far as they exist.
+    read
+        What is visible, read-only, although it lies in a hidden folder.
+    sandbox, **popen
+        As in `untrusted`.
+
+    Notes
+    -----
+    This keeps an agent from what it isn't meant to see; it is no prison for one that is set on
+    getting out, for it may talk to the user's services over their sockets.
+    """
+    argv, folder = ["/bin/sh", "-c", command], Path(os.path.realpath(cwd))
+    if sandbox and unavailable() is None:
+        argv = [*_wide_view(folder, hide, read), *argv]
+    else:
+        argv = [*_monitored(FILE_SIZE), *argv]
+    popen = {"stdin": subprocess.DEVNULL, **popen, "start_new_session": True}
+    return subprocess.Popen(argv, cwd=folder, env=dict(env), **popen)
+
+
+def _wide_view(
+    cwd: Path, hide: Iterable[str | os.PathLike[str]], read: Iterable[str | os.PathLike[str]]
+) -> list[str]:
+    """Return bubblewrap's command line for an agent, up to the program."""
+    args = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session"]
+    args += ["--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"]
+    args += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    homes = (Path.home(), Path("/tmp"), Path(tempfile.gettempdir()))
+    mounts = {Path(os.path.realpath(p)): "--bind" for p in homes if p != p.parent and p.is_dir()}
+    hidden = {place for p in hide if (place := Path(os.path.realpath(p))).exists()}
+    hidden -= {place for place in hidden if hidden & {*place.parents}}  # they are gone with it
+    mounts |= dict.fromkeys((*_prefixes(Path(sys.executable)), Path(__file__).parent), "--ro-bind")
+    mounts |= {place: "--tmpfs" if place.is_dir() else "" for place in hidden}
+    shown = {Path(os.path.realpath(p)): "--ro-bind" for p in read if Path(p).exists()}
+    mounts |= shown | {cwd: "--bind"}
+    for place, how in sorted(mounts.items(), key=lambda mount: len(mount[0].parts)):
+        source = {"--tmpfs": (), "": ("/dev/null",)}.get(how, (str(place),))
+        args += [how or "--ro-bind", *source, str(place)]
+    for place in sorted(hidden):  # now that all below it is in place
+        if mounts[place] == "--tmpfs":
+            args += ["--remount-ro", str(place)]
+    return [*args, "--chdir", str(cwd), "--"]
+
+
+def _monitored(file_size: int) -> list[str]:
+    """Return the command line of the monitor, up to the program."""
+    monitor = [sys.executable, "-I", "-S", str(Path(__file__).absolute())]
+    return [*monitor, str(os.getpid()), str(file_size)]
 
 
 def kill(process: subprocess.Popen[Any]) -> None:

@@ -51,10 +51,10 @@ class Shift:
         self.asked: dict[str, Any] = files.read_json(folder / "night.json") or {}
         self.campaign = open_campaign(self.asked["host"], tag=self.asked["tag"])
         self.tally = Tally(self.campaign, folder, self.asked)
-        self.bulletin = Bulletin()
+        self.board = Bulletin()
         by, policy = self._function("by"), self._function("approve")
         self.lent = [f for f in (by, policy) if isinstance(f, callables.Lent)]
-        self.supply = Supply(self.bulletin, self.tally, self.asked, by, policy)
+        self.supply = Supply(self.board, self.tally, self.asked, by, policy)
         self.terminated = False
         self.experiment: Experiment | None = None  # in the device's hands, or next
         self.doing = ""
@@ -64,24 +64,24 @@ class Shift:
     def _function(self, name: str) -> Any:
         if name in self.asked["lent"]:
             said = self.asked["by" if name == "by" else "policy"]
-            return callables.Lent(self.folder, name, said, self.bulletin.over.is_set)
+            return callables.Lent(self.folder, name, said, self.board.over.is_set)
         return callables.unpack(self.folder / f"{name}.pickle")
 
     def __call__(self) -> None:
         """Work until a limit is reached or the owner wants the end; then say why."""
         clerk, judge, proposer = (
-            threading.Thread(target=self.bulletin.guarded, args=(work,), daemon=True)
+            threading.Thread(target=self.board.guarded, args=(work,), daemon=True)
             for work in (self._clerk, self.supply.judge, self.supply.propose)
         )
         clerk.start()
         with awake.inhibited(f"autoresearch night of {self.campaign.tag}") as sleepy:
             if sleepy:
-                self.bulletin.note(sleepy)
+                self.board.note(sleepy)
             judge.start()
             proposer.start()
-            self.bulletin.guarded(self._work)
-            self.bulletin.over.set()
-            self.bulletin.done.set()
+            self.board.guarded(self._work)
+            self.board.over.set()
+            self.board.done.set()
         clerk.join()
         judge.join(LAST_SECONDS)
         with contextlib.suppress(OSError):
@@ -93,10 +93,10 @@ class Shift:
 
     def _work(self) -> None:
         if adopted := self.tally.adopt():
-            self.bulletin.note(f"{adopted} proposals that an earlier night left are taken over")
+            self.board.note(f"{adopted} proposals that an earlier night left are taken over")
         self._baseline()
-        self.bulletin.phase = "running"
-        while not self.bulletin.over.is_set():
+        self.board.phase = "running"
+        while not self.board.over.is_set():
             try:
                 self._turn()
             except DiskFull:
@@ -120,10 +120,10 @@ class Shift:
 
     def _turn(self) -> None:
         if why := self.tally.limit():
-            self.bulletin.end("finished", why)
-        elif self.bulletin.wish.startswith("stop"):
-            self.bulletin.end("stopped", "on request")
-        elif self.bulletin.wish == "pause" or (proposal := self._next()) is None:
+            self.board.end("finished", why)
+        elif self.board.wish.startswith("stop"):
+            self.board.end("stopped", "on request")
+        elif self.board.wish == "pause" or (proposal := self._next()) is None:
             time.sleep(TICK_SECONDS)
         else:
             self._try(proposal)
@@ -131,7 +131,7 @@ class Shift:
     def _next(self) -> Proposal | None:
         ready = steps.ready(self.campaign, self.tally.key)
         if not ready and self.supply.exhausted:
-            self.bulletin.end("finished", self.supply.exhausted)
+            self.board.end("finished", self.supply.exhausted)
         approved = [p for p in ready if p.status == "approved"]
         # What has a number and perhaps a run comes first: another one's keep would outdate it.
         found = min(approved, key=lambda p: not (p.folder / "commit").exists(), default=None)
@@ -143,18 +143,18 @@ class Shift:
         return None if runs.under_way(self.campaign, but=own) else found
 
     def _try(self, proposal: Proposal) -> None:
-        self.bulletin.taken = proposal.id
+        self.board.taken = proposal.id
         try:
             self.experiment = steps.apply(proposal)
-            self.bulletin.taken, self.doing = self.experiment.proposal, "training"
+            self.board.taken, self.doing = self.experiment.proposal, "training"
             self._test(self.experiment)
         except ApprovalPending:
-            self.bulletin.note("the best state moved under an approved patch; it needs another look")
+            self.board.note("the best state moved under an approved patch; it needs another look")
         except ProposalError as error:
-            self.bulletin.note(f"a proposal is put away: {error}")
+            self.board.note(f"a proposal is put away: {error}")
             proposals.finish(self.campaign, proposal.id)
         finally:
-            self.experiment, self.bulletin.taken, self.doing = None, "", ""
+            self.experiment, self.board.taken, self.doing = None, "", ""
 
     def _test(self, experiment: Experiment) -> None:
         if self._is_outdated(experiment):
@@ -171,7 +171,7 @@ class Shift:
             if self.moved == experiment.n:
                 self._take_back(experiment)
             elif not self._in_a_hurry():
-                self.bulletin.note(f"{experiment.n:04d} was stopped by a person and stays undecided")
+                self.board.note(f"{experiment.n:04d} was stopped by a person and stays undecided")
                 proposals.finish(self.campaign, experiment.proposal)
 
     def _is_outdated(self, experiment: Experiment) -> bool:
@@ -187,25 +187,25 @@ class Shift:
             ledger.unpin(self.campaign, experiment.n, experiment.commit)
             folder = proposals.load(self.campaign, experiment.proposal).folder
             (folder / "commit").unlink(missing_ok=True)
-        self.bulletin.note(f"{experiment.n:04d} is taken back: another experiment came before it")
+        self.board.note(f"{experiment.n:04d} is taken back: another experiment came before it")
 
     def _stumble(self, error: Exception) -> None:
         """Deal with a turn that gave no verdict and is not a crash either."""
         if not isinstance(error, AutoresearchError):
             print_error(error)
         self.failed_runs += 1
-        self.bulletin.note(f"no verdict: {error}")
+        self.board.note(f"no verdict: {error}")
         if self.failed_runs >= self.asked["failures"]:
-            self.bulletin.end("stopped", f"{self.failed_runs} times in a row no verdict: {error}")
+            self.board.end("stopped", f"{self.failed_runs} times in a row no verdict: {error}")
         late = time.monotonic() + pause_after(self.failed_runs)
-        while time.monotonic() < late and self.bulletin.wish == "run" and not self.bulletin.over.is_set():
+        while time.monotonic() < late and self.board.wish == "run" and not self.board.over.is_set():
             time.sleep(TICK_SECONDS)
 
     # The clerk: wishes, time limits of questions, and what others can read.
 
     def _clerk(self) -> None:
         failed = 0
-        while not self.bulletin.done.wait(CLERK_SECONDS):
+        while not self.board.done.wait(CLERK_SECONDS):
             if not (self.folder / "night.json").exists():
                 os._exit(1)  # the repository was moved or removed; a word would bring it back
             try:
@@ -220,17 +220,17 @@ class Shift:
                     raise
 
     def _look(self) -> None:
-        self.bulletin.wish = str(files.read_table(self.folder / "wish.json").get("want", "run"))
+        self.board.wish = str(files.read_table(self.folder / "wish.json").get("want", "run"))
         if self.terminated:
             again = "the same ark.overnight(...) goes on where it was"
-            self.bulletin.end("died", f"its process was asked to end; {again}")
+            self.board.end("died", f"its process was asked to end; {again}")
         self._look_at_run(self.experiment)
         self.supply.close_questions()
         self._write()
         self._cut_log()
 
     def _in_a_hurry(self) -> bool:
-        return self.bulletin.wish == "stop now" or self.terminated
+        return self.board.wish == "stop now" or self.terminated
 
     def _look_at_run(self, experiment: Experiment | None) -> None:
         run = None if experiment is None else runs.newest(experiment)
@@ -270,7 +270,7 @@ class Shift:
         except Exception as error:
             print_error(error)
             path = self.folder / "status.json"
-            phase, reason = self.bulletin.ending["end"]
+            phase, reason = self.board.ending["end"]
             words = {**files.read_table(path), "phase": phase, "reason": reason, "notes": []}
             with contextlib.suppress(Exception):
                 words |= self.tally.figures()
@@ -279,10 +279,10 @@ class Shift:
                 file.truncate()
 
     def _state(self) -> dict[str, Any]:
-        phase, reason = self.bulletin.ending.get("end", (self.bulletin.phase, ""))
-        if not self.bulletin.done.is_set():
-            phase = {"pause": "paused", "run": self.bulletin.phase}.get(self.bulletin.wish, "stopping")
-            phase = "stopping" if self.bulletin.over.is_set() else phase
+        phase, reason = self.board.ending.get("end", (self.board.phase, ""))
+        if not self.board.done.is_set():
+            phase = {"pause": "paused", "run": self.board.phase}.get(self.board.wish, "stopping")
+            phase = "stopping" if self.board.over.is_set() else phase
         experiment, proposing = self.experiment, self.supply.proposing
         state = {
             "phase": phase,
@@ -294,10 +294,10 @@ class Shift:
             "proposing": round(time.monotonic() - proposing, 1) if proposing else None,
             "waiting": sum(p.status == "open" for p in self.tally.unfinished()),
             "failures": self.supply.failed,
-            "notes": self.bulletin.notes,
+            "notes": self.board.notes,
             **self.tally.figures(),
         }
-        return state | {"line": "" if self.bulletin.done.is_set() else self._line(state, experiment)}
+        return state | {"line": "" if self.board.done.is_set() else self._line(state, experiment)}
 
     def _line(self, state: dict[str, Any], experiment: Experiment | None) -> str:
         words = []
@@ -325,8 +325,8 @@ def main(folder: Path, lock: int) -> None:
     os.register_at_fork(after_in_child=lambda: os.close(lock))
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    # Anybody's code writes into the log: its proposer, its policy, the libraries of both.
-    sys.stdout, sys.stderr = keys.Redacted(sys.stdout), keys.Redacted(sys.stderr)  # type: ignore
+    # What anybody's proposer, policy or library prints goes into the log.
+    sys.stdout, sys.stderr = map(keys.Redacted, (sys.stdout, sys.stderr))
     logging.basicConfig(format="%(message)s")
     logging.getLogger("autoresearch_kit").setLevel(logging.INFO)
     try:

@@ -98,9 +98,9 @@ class Supply:
     """
 
     def __init__(
-        self, bulletin: Bulletin, tally: Tally, asked: Mapping[str, Any], by: Any, policy: Any
+        self, board: Bulletin, tally: Tally, asked: Mapping[str, Any], by: Any, policy: Any
     ) -> None:
-        self._bulletin, self._tally, self._asked = bulletin, tally, asked
+        self._board, self._tally, self._asked = board, tally, asked
         self._campaign, self._by, self._policy = tally.campaign, by, policy
         self.proposing: float | None = None
         self.failed = 0
@@ -108,9 +108,9 @@ class Supply:
 
     def propose(self) -> None:
         """Make proposals until the night is over."""
-        while not self._bulletin.over.is_set():
+        while not self._board.over.is_set():
             if not self._wants_proposal():
-                self._bulletin.over.wait(TICK_SECONDS)
+                self._board.over.wait(TICK_SECONDS)
                 continue
             self.proposing = time.monotonic()
             try:
@@ -124,7 +124,7 @@ class Supply:
                 self.proposing = None
 
     def _wants_proposal(self) -> bool:
-        if self._bulletin.phase != "running" or self._bulletin.wish != "run" or self.exhausted:
+        if self._board.phase != "running" or self._board.wish != "run" or self.exhausted:
             return False
         asked, waiting = self._asked, self._tally.unfinished()
         if asked["experiments"]:
@@ -134,7 +134,7 @@ class Supply:
         opened = [p for p in waiting if p.status == "open"]
         if len(opened) >= asked["queue"] or not all(p.asked for p in opened):
             return False  # the last one has not even been looked at
-        if sum(p.status == "approved" and p.id != self._bulletin.taken for p in waiting) >= AHEAD:
+        if sum(p.status == "approved" and p.id != self._board.taken for p in waiting) >= AHEAD:
             return False
         self.exhausted = self._tally.broke()
         return not self.exhausted
@@ -147,7 +147,7 @@ class Supply:
         for limit, what in (("max_cost", "money"), ("max_tokens", "tokens")):
             if self._asked[limit] is not None and what not in made.cost:
                 proposals.finish(self._campaign, made.id)
-                self._bulletin.end(
+                self._board.end(
                     "stopped",
                     f"{limit}={self._asked[limit]}, but {made.author} doesn't say how much {what} "
                     f"a proposal takes: it has to pass cost={{{what!r}: ...}} to draft(). Leave "
@@ -155,26 +155,26 @@ class Supply:
                 )
 
     def _failed(self, error: BaseException) -> None:
-        if self._bulletin.over.is_set():
+        if self._board.over.is_set():
             return
         if not isinstance(error, AutoresearchError):
             print_error(error)
         self.failed += 1
         words = clean(str(error) if isinstance(error, AutoresearchError) else repr(error), NOTE)
-        self._bulletin.note(f"the proposer failed: {words}")
+        self._board.note(f"the proposer failed: {words}")
         if self.failed >= self._asked["failures"]:
             self.exhausted = f"{self.failed} proposals in a row failed; the last: {words}"
         else:
-            self._bulletin.over.wait(pause_after(self.failed))
+            self._board.over.wait(pause_after(self.failed))
 
     def judge(self) -> None:
         """Have proposals decided until the night is over."""
-        while not self._bulletin.over.is_set():
+        while not self._board.over.is_set():
             for proposal in self._tally.unfinished():
                 unclaimed = self.proposing is not None and "seconds" not in proposal.cost
                 if proposal.status == "open" and not proposal.asked and not unclaimed:
                     self._ask_carefully(proposal)
-            self._bulletin.over.wait(TICK_SECONDS)
+            self._board.over.wait(TICK_SECONDS)
 
     def _ask_carefully(self, proposal: Proposal) -> None:
         try:
@@ -183,7 +183,7 @@ class Supply:
             raise
         except Exception as error:  # git may be busy: the next look tries again
             print_error(error)
-            self._bulletin.note(f"a decision has to wait: {error}")
+            self._board.note(f"a decision has to wait: {error}")
 
     def _ask(self, proposal: Proposal) -> None:
         try:
@@ -192,9 +192,9 @@ class Supply:
             else:
                 answer = policies.settle(self._policy, proposal)
         except (Exception, SystemExit) as error:  # anybody's code
-            if self._bulletin.over.is_set() or proposal.status != "open":
+            if self._board.over.is_set() or proposal.status != "open":
                 return
-            self._bulletin.note(f"the policy failed, so a person has to decide: {error}")
+            self._board.note(f"the policy failed, so a person has to decide: {error}")
             answer = None
         if isinstance(answer, bool | str):
             reason = "" if answer is True else answer or "the policy refused it"

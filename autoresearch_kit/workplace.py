@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).parent
 GUARD = PACKAGE / "guard"
 REASON_CHARACTERS = 300
 
-_ESCAPES = re.compile(
+ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)"  # colours, titles, ...
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
@@ -50,7 +50,7 @@ def start_training(
     code, out, host = part / "code", part / "out", Path(spec["host"])
     git.export(Path(spec["repo"]), spec["commit"], code)
     out.mkdir(parents=True, exist_ok=True)
-    shown = [_link_data(code, host, name) for name in task.data]
+    shown = [link_data(code, host, name) for name in task.data]
     variables = _environment(spec, task, code, out)
     if shown:
         variables["DATA_DIR"] = str(shown[0])
@@ -127,7 +127,7 @@ def _same_addresses() -> Callable[[], object] | None:
     return lambda: personality(0x0040000)  # ADDR_NO_RANDOMIZE; containers may refuse, no harm
 
 
-def _link_data(code: Path, host: Path, name: str) -> Path:
+def link_data(code: Path, host: Path, name: str) -> Path:
     """Make the training part of a data folder reachable at its place in `code`, and return it."""
     folder = Path(host, name)
     part = folder / "train" if (folder / "train").is_dir() else folder
@@ -157,7 +157,7 @@ def disk_used(folder: Path, most_files: int) -> tuple[int, int]:
 
 def last_error(text: str) -> str:
     """Return the line that says best why a process failed: one line, printable, bounded."""
-    lines = [line.strip() for line in _ESCAPES.sub("", text[-20_000:]).splitlines()]
+    lines = [line.strip() for line in ESCAPES.sub("", text[-20_000:]).splitlines()]
     lines = [line for line in lines if line]
     errors = [line for line in lines if _EXCEPTION.match(line)]
     line = (errors or lines or [""])[-1]

@@ -247,7 +247,7 @@ def test_a_night_that_asks_goes_on_after_the_answer(
     desk.expect("without you")
     desk.expect("refuse at")
     desk.expect("[q]uit?")
-    desk.type("r\nnot today\n")
+    desk.type("r\nnot today\n\n")
     night.expect("nov23, finished")
     assert night.end() == 0
     assert campaign.records()[1].reason == "not today"

@@ -39,7 +39,10 @@ def test_a_person_decides_at_the_prompt(
     desk.expect("[q]uit?")
     desk.type("all\n")  # no answer
     desk.expect("[q]uit?")
-    desk.type("a\n")
+    desk.type("a some\n")
+    desk.expect("'some' is no number")
+    desk.expect("[q]uit?")
+    desk.type("a -0.01\n")
     desk.expect(f"{short(good)} approved by Ada Tester")
     desk.expect("rate 0.4")
     desk.expect("[q]uit?")
@@ -50,6 +53,9 @@ def test_a_person_decides_at_the_prompt(
     desk.type("r\n")
     desk.expect("Why?")
     desk.type("far too high\n")
+    desk.expect("append a line to program.md?")
+    desk.type("y\n")
+    desk.expect("added to program.md: - Never again: far too high")
     desk.expect(f"{short(bad)} refused")
     desk.expect("rate 0.07")
     desk.expect("[q]uit?")
@@ -64,7 +70,9 @@ def test_a_person_decides_at_the_prompt(
     assert desk.end() == 0
 
     assert good.status == "approved"
+    assert good.decision["guess"] == -0.01
     assert campaign.records()[1].reason == "far too high"
+    assert (tmp_path / "host" / "program.md").read_text() == "- Never again: far too high\n"
     assert "LEARNING_RATE = 0.075" in almost.files["fit.py"]
     assert almost.edited_by_human
     assert later.status == "open"
@@ -111,3 +119,64 @@ def test_review_without_a_terminal_says_what_to_type(campaign: ark.Campaign, she
     assert shell("review", "host", "--approve", "all").returncode == 0
     assert last.status == "approved"
     assert "Nothing waits" in shell("review", "host").stdout
+
+
+MINE = """\
+from autoresearch_kit.proposal import draft
+
+def mine(campaign, *, idea=None, revises=None):
+    if "?" in revises.feedback:
+        raise LookupError("no answer")
+    text = revises.files["fit.py"].replace("STEPS = 40", "STEPS = 50")
+    return draft(campaign, files={"fit.py": text}, hypothesis=revises.feedback, author="mine")
+"""
+
+
+def test_the_proposer_is_asked_to_revise_in_the_persons_words(
+    campaign: ark.Campaign, terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    first = propose(campaign, "0.06", "rate 0.06")
+    propose(campaign, "0.07", "rate 0.07")
+    (tmp_path / "mine.py").write_text(MINE)
+    desk = terminal("review", "host", "--by", "mine:mine")
+    desk.expect("1 more wait")
+    desk.expect("[q]uit?")
+    desk.type("v\n")
+    desk.expect("What should be different?")
+    desk.type("really?\n")
+    desk.expect("the proposer failed: LookupError: no answer")
+    desk.expect("[q]uit?")
+    assert first.status == "open"
+    desk.type("v with more steps\n")
+    desk.expect("with more steps")
+    desk.expect("1 more wait")
+    desk.expect("+STEPS = 50")
+    desk.expect("[q]uit?")
+    desk.type("a\n")
+    desk.expect("rate 0.07")  # the revision came before what waits longer
+    desk.type("s\n")
+    assert desk.end() == 0
+    assert first.status == "revised"
+    assert {one.hypothesis for one in campaign.pending()} == {"rate 0.07"}
+
+
+def test_options_say_what_the_prompt_asks_for(
+    campaign: ark.Campaign, shell: Shell, tmp_path: Path
+) -> None:
+    good, bad, other = (propose(campaign, rate, f"rate {rate}") for rate in ("0.06", "0.4", "0.07"))
+    (tmp_path / "mine.py").write_text(MINE)
+    assert shell("review", "host", "--approve", short(good), "--guess", "-0.02").returncode == 0
+    assert good.decision["guess"] == -0.02
+    done = shell(
+        *("review", "host", "--refuse", short(bad), "--reason", "too high"),
+        *("--never-again", "rates above 0.3"),
+    )
+    assert "added to program.md: - Never again: rates above 0.3" in done.stdout
+    words = ("review", "host", "--revise", short(other), "--by", "mine:mine", "--reason")
+    failed = shell(*words, "why?")
+    assert failed.returncode == 1
+    assert "the proposer failed: LookupError" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    done = shell(*words, "more steps")
+    assert "+STEPS = 50" in done.stdout
+    assert other.status == "revised"

@@ -184,7 +184,7 @@ def test_a_rewritten_file_keeps_ends_and_bytes_of_lines_that_stay():
         pytest.param([("a", "A"), ("a", "A")], "Abcde", id="the same block twice"),
         pytest.param([("a", "A"), ("a", "B")], None, id="two minds"),
         pytest.param([("a", "ax"), ("a", "ay")], None, id="two insertions"),
-        pytest.param([("a", "ax"), ("b", "yb")], None, id="two insertions at one place"),
+        pytest.param([("a", "ax"), ("b", "yb")], "axybcde", id="insertions between two"),
         pytest.param([("ab", "axb"), ("b", "B")], None, id="beside an insertion"),
         pytest.param([("ab", "aB"), ("c", "xc")], "aBxcde", id="an insertion behind a change"),
         pytest.param([("bcd", "bxd"), ("c", "c")], None, id="one keeps what one changes"),

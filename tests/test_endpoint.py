@@ -184,8 +184,11 @@ def test_after_whole_prompts_a_cut_of_a_third_is_noticed(memory: Path):
         short = [{"role": "user", "content": LONG[0]["content"][:6000]}]
         complete(endpoint, short, memory=memory)
         llm.truncates = 2600
+        before = traits.read(memory, llm.url, "tiny")
         with pytest.raises(EndpointError, match="cut the rest without a word"):
             complete(endpoint, LONG, memory=memory)
+        after = traits.read(memory, llm.url, "tiny")
+        assert (after.ratio, after.seen) == (before.ratio, before.seen)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,13 @@ def test_an_unusual_text_is_no_cut_prompt(text: str, each: float, memory: Path):
     with llm_server(Say("yes", prompt_tokens=round(each * len(text)))) as llm:
         messages = [{"role": "user", "content": text}]
         assert complete(Endpoint(base_url=llm.url), messages, memory=memory).text == "yes"
+
+
+def test_a_number_that_no_context_is_as_small_as_says_nothing(memory: Path):
+    with llm_server(Say("yes", prompt_tokens=1)) as llm:
+        answer = complete(Endpoint(base_url=llm.url), LONG, memory=memory)
+    assert (answer.text, answer.estimated) == ("yes", True)
+    assert answer.prompt_tokens == pytest.approx(tokens.count(LONG[0]["content"]), rel=0.01)
 
 
 def test_a_server_that_counts_only_what_it_had_not_cached_cuts_nothing(memory: Path):
@@ -229,6 +239,14 @@ def test_a_reply_fits_into_what_the_prompt_leaves_of_the_context(memory: Path):
         assert complete(endpoint, LONG, memory=memory).text == "yes"
         limits = [asked.body["max_tokens"] for asked in llm.asked]
         assert limits == [8000, 8192 - 4702]
+
+
+def test_more_tokens_don_t_help_where_there_is_no_room(memory: Path):
+    with llm_server(Say("<hypothesis>", finish="length", completion_tokens=3000)) as llm:
+        traits.update(memory, llm.url, "tiny", context=8192)
+        with pytest.raises(EndpointError, match="after 3,000 tokens, though 8,000 were allowed"):
+            complete(Endpoint(base_url=llm.url, model="tiny"), LONG, memory=memory)
+        assert 3000 < llm.asked[-1].body["max_tokens"] < 4000
 
 
 def test_a_model_that_allows_shorter_replies_gets_to_write_one(memory: Path):

@@ -132,6 +132,12 @@ OUTCOMES: dict[str, tuple[Reply, str, str, int]] = {
         r"ended the connection after \d+ characters of the reply.*, 3 times in a row",
         3,
     ),
+    "end without a good-bye": (
+        Raw(b'data: {"choices": [{"delta": {"content": "half a"}}]}\n\n', "text/event-stream"),
+        "connection",
+        "ended the connection after 6 characters of the reply, 3 times in a row",
+        3,
+    ),
     "objects to all": (
         Status(400, "Bad request"),
         "request",

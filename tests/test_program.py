@@ -72,6 +72,17 @@ def test_a_text_in_another_encoding_can_be_read_but_is_not_appended_to(host: Pat
     assert file.read_bytes() == b"caf\xe9\n"
 
 
+def test_a_version_tells_one_text_from_another(host: Path):
+    assert program.version(program.read(host)) == ""
+    write(host, b"Try everything.\n")
+    first = program.version(program.read(host))
+    assert re.fullmatch("[0-9a-f]{12}", first)
+    write(host, b"\xef\xbb\xbfTry everything.\n")  # a mark that no reader sees
+    assert program.version(program.read(host)) == first
+    program.forbid(host, "dropout")
+    assert program.version(program.read(host)) not in ("", first)
+
+
 # The bullet
 
 

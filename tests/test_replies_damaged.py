@@ -48,7 +48,7 @@ CODE = (
 )
 # Lines of a file that is no code. Surrogates are bytes that are no UTF-8.
 PROSE = (
-    *("a", "b", "a ", "  a", "\ta", "", "\udc80", "b\udcff", "é\u2028", "...", "# a", "notes.txt"),
+    *("a", "b", "a ", "  a", "\ta", "", "\udc80", "b\udcff", "é\u2028", "...", "# a", "x.py"),
     *("=======", "=====", "```", "```py", "~~~~", "<<<<<<< SEARCH", ">>>>>>> REPLACE", "<think>"),
     *("</think>", "<hypothesis>no</hypothesis>", "- a", "\ufeffa"),
     *(f"line {n}" for n in range(12)),
@@ -88,12 +88,13 @@ class Case:
         try:
             said = replies.parse(reply, files)
         except ReplyError as error:
-            assert 0 < len(str(error)) <= 2_000
-            str(error).encode()
-            return None
-        assert list(said.files) == [self.path]
-        assert said.files[self.path] != self.old
-        return said.files[self.path]
+            words = str(error)
+        else:
+            assert list(said.files) == [self.path]
+            assert said.files[self.path] != self.old
+            return said.files[self.path]
+        assert 0 < len(words.encode().decode()) <= 2_000
+        return None
 
 
 def plain(text: str) -> str:
@@ -146,7 +147,7 @@ def cases(draw: st.DrawFn) -> Case:
     tail = draw(st.sampled_from(["", "\nThat is all.\n", "\n<expected>-0.1</expected>\n"]))
     reply = f"{head}{WHY}\n{body}{tail}" if first else f"{head}{body}{tail}{WHY}"
     # The end of thoughts that the prompt began looks the same, where a hypothesis comes after it.
-    clear = clear and fair and (head[:1] == "<" or "\n</think>" not in body)
+    clear = clear and fair and (head[:1] == "<" or not re.search(r"\n\s*</think>", body))
     return Case(
         path=path,
         old=bom + end.join(old) + (end if final and old else ""),
@@ -186,10 +187,13 @@ def as_blocks(
     dress = draw(st.sampled_from(["", f"{path}\n", f"**`{path}`**\n", "Then:\n", "```python\n"]))
     blank = draw(st.sampled_from(["", " "]))
     written = []
+    taken = 0
     for k, (at, stop, lines) in enumerate(changes):
-        low = changes[k - 1][1] if k else 0
+        low = taken
         high = changes[k + 1][0] if k + 1 < len(changes) else len(old)
-        low, high = max(low, at - before), min(high, stop + after)
+        if before or after < 4 or len(windows(old, old[at:stop])) == 1:  # otherwise all there is
+            low, high = max(low, at - before), min(high, stop + after)
+        taken = high
         search, replace = old[low:high], [*old[low:at], *lines, *old[stop:high]]
         once = len(windows(old, search)) == 1 if search else not old
         clear = clear and once and not {"...", "…"} & {line.strip() for line in search}
@@ -205,7 +209,7 @@ def as_blocks(
 def as_file(
     draw: st.DrawFn, old: list[str], new: list[str], path: str, several: bool
 ) -> tuple[str, bool, bool]:
-    mark = draw(st.sampled_from(["```", "````", "~~~~", "~~~~~"]))
+    mark = draw(st.sampled_from(["```", "````", "`````", "~~~~~"]))
     fences = [m[1] for line in [*old, *new] if (m := FENCE.match(line))]
     sure = all(other[0] != mark[0] or len(other) < len(mark) for other in fences)
     code = path.endswith(".py")
@@ -216,7 +220,7 @@ def as_file(
         bool(first)
         and (code or sure)
         and (not several or path in dress + info)
-        and not first.startswith("<")  # a fence around a reply
+        and not first.startswith(("<", ">"))  # a fence around a reply
         and first != path  # its title
         and all(line in old for line in new if line.strip() == "=======")
     )
@@ -285,10 +289,9 @@ def applied(old: list[str], blocks: list[tuple[list[str], list[str]]]) -> list[s
     """Return lines with blocks applied, all stripped; the plainest way there is."""
     spans: dict[tuple[int, int], list[str]] = {}
     for search, replace in blocks:
-        for strip in (str, str.rstrip, str.strip):
-            places = windows(list(map(strip, old)), list(map(strip, search)))
-            if places or strip is str.strip:
-                break
+        places: list[int] = []
+        for strip in (str, lambda x: x.lstrip("\ufeff").rstrip(), lambda x: x.strip("\ufeff \t")):
+            places = places or windows(list(map(strip, old)), list(map(strip, search)))
         if len(places) != 1 and old:
             return None
         start = places[0] if places else 0
@@ -307,8 +310,8 @@ def applied(old: list[str], blocks: list[tuple[list[str], list[str]]]) -> list[s
 
 
 def stripped(lines: list[str]) -> list[str]:
-    """Return lines without indentation, trailing white space and blank lines at the end."""
-    return "\n".join(line.strip() for line in lines).rstrip("\n").split("\n")
+    """Return lines without marks and white space at their ends, and blank lines at the end."""
+    return "\n".join(line.strip("\ufeff \t") for line in lines).rstrip("\n").split("\n")
 
 
 def common(a: list[str], b: list[str]) -> int:

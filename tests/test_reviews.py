@@ -186,6 +186,27 @@ def test_a_click_on_approve_is_a_decision_on_disk(propose, sit):
     assert steps.apply(proposal).n == 1
 
 
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        (
+            {"money": 0.0213, "tokens": 12345, "cached": 9000, "seconds": 14.2},
+            "0.0213 spent, 12,345 tokens (9,000 cached), 14 s",
+        ),
+        (
+            {"money": 0.02, "tokens": 12345, "cached": 0, "estimated": True},
+            "about 0.02 spent, about 12,345 tokens",
+        ),
+        ({"tokens": 900, "seconds": 0.2}, "900 tokens"),
+        ({}, ""),
+    ],
+)
+def test_what_a_proposal_took_is_told_in_words(propose, cost: dict[str, Any], words: str):
+    proposal = propose(cost=cost)
+    assert page_of(proposal)["cost"] == words
+    assert (f"cost         {words}\n" in pages.still(proposal).text) is bool(words)
+
+
 def test_what_a_person_edited_is_committed_and_the_proposed_patch_is_kept(propose, sit):
     proposal = propose()
     answer = sit(proposal).say("approve", files={"fit.py": rate(0.06, steps=50)}, guess="")
@@ -288,8 +309,8 @@ def test_a_refusal_without_a_reason_leaves_the_proposal_open(propose, sit):
 
 
 def test_a_refusal_stands_when_program_md_cannot_be_written(propose, sit, campaign):
-    (campaign.path / "program.md").mkdir()
     page = sit(propose())
+    (campaign.path / "program.md").mkdir()
     answer = page.say("refuse", reason="no", never_again="rates above 0.06")
     assert answer["ok"]
     assert answer["text"].startswith("Refused, but program.md stays as it was: ")

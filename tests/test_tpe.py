@@ -46,10 +46,13 @@ class Spy(optuna.samplers.RandomSampler):
     def __init__(self, seed: int | None = None) -> None:
         super().__init__(seed)
         self.trials: list[optuna.trial.FrozenTrial] = []
+        self.running: list[optuna.trial.FrozenTrial] = []
 
     def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         states = (optuna.trial.TrialState.COMPLETE,)
         self.trials = study.get_trials(states=states)
+        running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+        self.running = [other for other in running if other.params]
 
 
 def begin(host: Path, *edit: str, goal: str = "minimize", value: float = 1.0) -> Campaign:
@@ -149,60 +152,6 @@ def test_repeats_that_were_drawn_are_counted(make_host: Host) -> None:
         rejected.add(proposal.rejected)
         finish(campaign, proposal.id)
     assert rejected == {0, 1}
-
-
-def test_the_sampler_is_told_crashes_as_worse_than_all_and_skips_the_rest(
-    campaign: Campaign,
-) -> None:
-    experiment(campaign, "discard", 1.5, RATE=0.05)
-    experiment(campaign, "crash", None, DEPTH=5)
-    experiment(campaign, "refused", None, DEPTH=3)
-    experiment(campaign, "quarantine", 0.001, RATE=0.03)
-    spy = Spy()
-    TPE(sampler=spy, startup=0)(campaign)
-    told = [(trial.value, trial.params["RATE"], trial.params["DEPTH"]) for trial in spy.trials]
-    assert told == [(1.0, 0.04, 4), (1.5, 0.05, 4), (2.0, 0.04, 5)]
-
-
-def test_a_crash_is_worse_when_the_goal_is_to_maximize(make_host: Host) -> None:
-    campaign = begin(make_host({"fit.py": FIT}), "fit.py", goal="maximize", value=0.5)
-    experiment(campaign, "crash", None, DEPTH=5)
-    experiment(campaign, "discard", 0.3, RATE=0.05)
-    spy = Spy()
-    TPE(sampler=spy, startup=0)(campaign)
-    assert [trial.value for trial in spy.trials] == [0.5, pytest.approx(0.1), 0.3]
-
-
-def test_a_later_word_on_an_experiment_replaces_the_first(campaign: Campaign) -> None:
-    experiment(campaign, "discard", 1.5, RATE=0.05)
-    again = {"fit.py": source.set_constants(FIT, {"RATE": 0.05}) + "# again\n"}
-    decide(campaign, again, "discard", 1.2, about=1)
-    spy = Spy()
-    TPE(sampler=spy, startup=0)(campaign)
-    assert [trial.value for trial in spy.trials] == [1.0, 1.2]
-    doubted = {"fit.py": again["fit.py"] + "print()\n"}
-    decide(campaign, doubted, "quarantine", 0.1, about=1)
-    TPE(sampler=spy, startup=0)(campaign)
-    assert [trial.value for trial in spy.trials] == [1.0]
-
-
-def test_experiments_with_other_constants_count_as_far_as_these_exist(campaign: Campaign) -> None:
-    other = FIT.replace("BATCH = 2**19\n", "").replace("FLAG", "NEW").replace("= 4 ", "= 30 ")
-    decide(campaign, {"fit.py": other}, "discard", 1.5)
-    spy = Spy()
-    proposal = TPE(sampler=spy, startup=0, most=None)(campaign)
-    assert spy.trials[-1].params == {"RATE": 0.04, "DEPTH": 6, "ACT": "relu"}
-    assert values_of(proposal.files["fit.py"]).keys() == values_of(FIT).keys()
-
-
-def test_the_first_experiments_come_without_the_sampler(campaign: Campaign) -> None:
-    spy = Spy()
-    experiment(campaign, "discard", 1.5, RATE=0.05)
-    TPE(sampler=spy, startup=2)(campaign)
-    assert spy.trials == []
-    experiment(campaign, "crash", None, DEPTH=5)
-    TPE(sampler=spy, startup=2)(campaign)
-    assert len(spy.trials) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.histories import history
 from autoresearch_kit.proposal import draft
 from tests.browser.lab import Lab, Notebook
+from tests.browser.looks import check_looks, check_quiet
 from tests.browser.reviewing import (
     PRINTED,
     TWO_HUNKS,
@@ -29,89 +30,6 @@ PROPOSE = "proposal = ark.propose(campaign, by=by)"
 REVIEW = "ark.review(proposal)"
 APPLY = "experiment = ark.apply(proposal); experiment"
 SCORE = "ark.score(ark.train_5min(experiment))"
-
-# JupyterLab's own: the websocket of a kernel that restarts; its splash screen, which two changes
-# of the theme within 200 ms remove twice.
-NOT_OURS = re.compile(r"^warning: Connection lost, reconnecting|'removeChild' .*\n.*jlab_core")
-
-# WCAG 2.1: the ratio of relative luminances of each piece of text and the page behind it.
-CONTRASTS = """() => {
-    const numbers = c => c.match(/[\\d.]+/g).map(Number);
-    const parts = c => c.startsWith('color(')  // what color-mix() makes, from 0 to 1
-        ? numbers(c).map((v, i) => i < 3 ? 255 * v : v) : numbers(c);
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const behind = e => {
-        for (; e; e = e.parentElement) {
-            const c = parts(getComputedStyle(e).backgroundColor);
-            if (c.length === 3 || c[3] === 1) return c;
-        }
-    };
-    const root = [...document.querySelectorAll('[data-testid=review]')].at(-1);
-    const own = e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    const off = e => e.closest(':disabled, [aria-disabled=true]');
-    return [...root.querySelectorAll('*')]
-        .filter(e => own(e) && !off(e) && e.checkVisibility({visibilityProperty: true}))
-        .map(e => {
-            const [a, b] = [light(parts(getComputedStyle(e).color)), light(behind(e))];
-            return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.textContent.trim()];
-        });
-}"""
-
-# Pairs of texts outside of the editors that lie over each other, and what sticks out.
-COLLISIONS = """() => {
-    const root = [...document.querySelectorAll('[data-testid=review]')].at(-1);
-    const outer = root.getBoundingClientRect();
-    const seen = e => e.checkVisibility({visibilityProperty: true})
-        && !e.closest('.cm-editor, .cm-mergeView');
-    const rows = [];
-    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode()) {
-        const node = texts.currentNode, range = document.createRange();
-        if (!node.textContent.trim() || !seen(node.parentElement)) continue;
-        range.selectNodeContents(node);
-        for (const box of range.getClientRects()) rows.push([node, box]);
-    }
-    const found = [];
-    for (const [a, p] of rows)
-        for (const [b, q] of rows) {
-            const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
-            const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
-            if (a !== b && wide > 1 && high > 3) found.push([a.textContent, b.textContent]);
-        }
-    for (const e of [...root.querySelectorAll('button, input, li, label')].filter(seen)) {
-        const box = e.getBoundingClientRect();
-        if (box.left < outer.left || box.right > outer.right) found.push(['out', e.textContent]);
-    }
-    return found;
-}"""
-
-
-def check_looks(notebook: Notebook, name: str) -> None:
-    """Assert that all texts stand out and nothing lies over anything, and take pictures.
-
-    In the dark and in the light theme, which stays.
-    """
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        notebook.theme(theme)
-        # A theme's colours come a moment after its name.
-        wait_for(lambda: not faint(notebook), or_tell=lambda: faint(notebook))
-        assert len(notebook.page.evaluate(CONTRASTS)) > 20
-        path = notebook.folder / f"{name}-{theme.split()[1].lower()}.png"
-        notebook.page.get_by_test_id("review").last.screenshot(path=path)
-    assert notebook.page.evaluate(COLLISIONS) == []
-
-
-def faint(notebook: Notebook) -> list[tuple[float, str]]:
-    contrasts = notebook.page.evaluate(CONTRASTS)
-    return [(round(ratio, 1), text) for ratio, text in contrasts if ratio < 3]
-
-
-def check_quiet(notebook: Notebook) -> None:
-    """Assert that the browser's console has no error or warning of the widget."""
-    said = [line for line in notebook.console if not line.startswith(("debug: ", "log: "))]
-    assert not [line for line in said if not NOT_OURS.search(line)]
 
 
 def test_run_all_stops_at_the_undecided_patch_and_goes_on_after_the_click(
