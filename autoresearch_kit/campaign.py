@@ -16,7 +16,7 @@ from typing import Any
 
 from autoresearch_kit import contract as contracts
 from autoresearch_kit import decide as rules
-from autoresearch_kit import git, ledger, records, render, source, task
+from autoresearch_kit import git, ledger, records, render, task, values
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.experiment import Experiment
@@ -130,14 +130,9 @@ class Campaign:
         return {path: self.read(commit, path) for path in self.task.edit}
 
     def constants(self, commit: str) -> dict[str, Any]:
-        """Return the constants of the mutable files; beyond the first file as ``path:NAME``."""
-        found: dict[str, Any] = {}
-        for i, (path, content) in enumerate(self.mutable(commit).items()):
-            if path.endswith(".py"):
-                prefix = f"{path}:" if i else ""
-                for name, constant in source.constants(content).items():
-                    found[prefix + name] = constant.value
-        return found
+        """Return the tunable values of the mutable files; beyond the first as ``path:NAME``."""
+        found = values.of_files(self.mutable(commit))
+        return {key: constant.value for key, constant in found.items()}
 
     def subject(self, commit: str) -> str:
         """Return the first line of a commit's message."""

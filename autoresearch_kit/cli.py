@@ -8,6 +8,8 @@ Only words are parsed here, so that ``--help`` is there at once; `commands` does
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import os
 import sys
 import textwrap
@@ -85,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
             help="what a million tokens of llm or hybrid cost: 3/15, or 3/0.3/15 where cached "
             "ones are cheaper; --max-cost needs it",
         )
+        of.add_argument(
+            "--env",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="an environment variable that the agent of command gets, such as its key",
+        )
 
     night = command(
         "overnight",
@@ -148,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add = review.add_argument
     add("--reason", default="", help="why, or what should be different; the proposer reads it")
     add("--never-again", default="", metavar="LINE", help="with --refuse: append to program.md")
-    add("--guess", type=float, metavar="X", help="with --approve: the effect that you expect")
+    add("--guess", type=_effect, metavar="X", help="with --approve: the effect that you expect")
     proposer(review, "who is asked to revise, if not the campaign's own")
     return parser
 
@@ -165,14 +174,20 @@ def _count(text: str) -> int:
     return value
 
 
+def _effect(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise argparse.ArgumentTypeError(f"{text}: expected a number, such as -0.01")
+    return value
+
+
 def _price(text: str) -> dict[str, float]:
     """Return the price of a million tokens: input, cached and output ones."""
-    prices = [float(part) for part in text.split("/")]
-    names = {2: ("input", "output"), 3: ("input", "cached", "output")}.get(len(prices))
-    if names is None or not all(0 <= price <= MOST for price in prices):
-        raise argparse.ArgumentTypeError(f"{text}: expected IN/OUT or IN/CACHED/OUT, such as 3/15")
-    return dict(zip(names, prices, strict=True))
+    names = {2: ("input", "output"), 3: ("input", "cached", "output")}
+    with contextlib.suppress(ValueError):
+        prices = [float(part) for part in text.split("/")]
+        if len(prices) in names and all(0 <= price <= MOST for price in prices):
+            return dict(zip(names[len(prices)], prices, strict=True))
+    raise argparse.ArgumentTypeError(f"{text}: expected IN/OUT or IN/CACHED/OUT, such as 3/15")
 
 
-_price.__name__ = "price, such as 3/15"
-_number.__name__, _count.__name__ = "number", "whole number"  # argparse quotes them
+_number.__name__, _count.__name__, _effect.__name__ = "number", "whole number", "number"

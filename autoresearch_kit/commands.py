@@ -300,11 +300,13 @@ def _proposer(args: argparse.Namespace) -> Any:
     kind, _, rest = (args.by or "").partition(":")
     if args.price is not None and kind not in ("llm", "hybrid"):
         args.usage("--price is for --by llm and --by hybrid: it is what a million tokens cost")
+    if args.env and kind != "command":
+        args.usage("--env is for --by command: an agent gets the variables that are named")
     if kind in ("llm", "hybrid"):
         llm = proposers.LLM(rest or None, price=args.price)
         return llm if kind == "llm" else proposers.Hybrid(llm)
     if kind == "command":
-        return proposers.Command(rest)
+        return proposers.Command(rest, env=tuple(args.env))
     if kind == "tpe" and not rest:
         return proposers.TPE()
     if kind == "paste":

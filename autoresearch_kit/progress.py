@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import html
+import logging
 import shutil
 import sys
 import threading
@@ -18,12 +19,14 @@ from autoresearch_kit import render
 
 STREAM_SECONDS = 0.1
 TICK_SECONDS = 1.0
-KEPT = 200_000  # characters of what was said
+KEPT = 60_000  # characters of what was said; they stay in the notebook
 LIVE = 4_000  # ... of which these are shown while more comes
 _FONT = "font:12px/1.45 var(--jp-code-font-family,ui-monospace,monospace)"
 _PAPER = f"{_FONT};white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;overflow:auto"
 # Laid out from below, so that the newest lines are in sight without a script.
 _WINDOW = "display:flex;flex-direction:column-reverse;height:11em;overflow:auto"
+
+_log = logging.getLogger(__name__)
 
 
 class Bar:
@@ -174,29 +177,25 @@ class _Said:
     def __init__(self, title: str, draw: _View) -> None:
         self.title, self.error = render.visible(" ".join(title.split())), ""
         self.text, self.count, self.began = "", 0, time.monotonic()
-        self._draw, self._drawn = draw, 0.0
+        self._draw, self._drawn = draw, (0, 0.0)  # how much of the text, and when
         self._lock = threading.Lock()  # a proposer may speak on threads of its own
         self._over = threading.Event()
-        with self._lock:
-            self._show()
-        self._ticker = threading.Thread(target=self._tick, name="streaming", daemon=True)
-        self._ticker.start()
+        self._show()
+        self._follower = threading.Thread(target=self._follow, name="streaming", daemon=True)
+        self._follower.start()
 
     def add(self, piece: str) -> None:
-        """Take a piece of the text."""
+        """Take a piece of the text; it is in sight within a tenth of a second."""
         with self._lock:
             self.count += len(piece)
             self.text = (self.text + piece)[-KEPT:]
-            if not self._over.is_set() and time.monotonic() - self._drawn >= STREAM_SECONDS:
-                self._show()
 
     def end(self, error: str) -> None:
         """Draw it for the last time, with the first line of what went wrong, if anything did."""
         self._over.set()
-        self._ticker.join()
-        with self._lock:
-            self.error = render.visible(error)
-            self._show()
+        self._follower.join()
+        self.error = render.visible(error)
+        self._show()
 
     @property
     def line(self) -> str:
@@ -206,18 +205,19 @@ class _Said:
         failed = f": {self.error}" if self.error else ""
         return f"{self.title}: {size}{seconds:.0f} s{failed}"
 
-    def _tick(self) -> None:
-        """Count the seconds while nothing comes, and show what came last before that."""
-        while not self._over.wait(TICK_SECONDS):
-            with self._lock:
-                if time.monotonic() - self._drawn >= TICK_SECONDS / 2:
-                    self._show()
+    def _follow(self) -> None:
+        while not self._over.wait(STREAM_SECONDS):
+            count, at = self._drawn
+            if self.count != count or time.monotonic() - at >= TICK_SECONDS:
+                self._show()
 
     def _show(self) -> None:
-        # Whoever looked may be gone: a closed terminal, a kernel that ends. The work goes on.
-        with contextlib.suppress(OSError, ValueError):
-            self._draw(self, self._over.is_set())
-        self._drawn = time.monotonic()
+        with self._lock:
+            self._drawn = self.count, time.monotonic()
+            try:
+                self._draw(self, self._over.is_set())
+            except Exception:  # a closed terminal, a kernel that ends: the work goes on
+                _log.debug("nobody sees what %s", self.title, exc_info=True)
 
 
 def _cell() -> _View:
@@ -231,7 +231,7 @@ def _cell() -> _View:
         text = html.escape(left_out + kept if over else kept)
         title = html.escape(said.line)
         if not over:
-            inner = f"<div style='{_WINDOW}'><pre style='{_PAPER}'>{text}</pre></div>"
+            inner = f"<div style='{_WINDOW}'><pre style='{_PAPER};flex:none'>{text}</pre></div>"
             page = render.Page(said.line, f"<div>{title}{inner}</div>")
         elif text:
             inner = f"<pre style='{_PAPER};max-height:30em'>{text}</pre>"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,7 @@ from autoresearch_kit import (
     program,
     records,
     render,
+    shelf,
     source,
 )
 from autoresearch_kit.errors import CampaignError, ProposalError
@@ -131,9 +130,7 @@ class Proposal:
     @property
     def folder(self) -> Path:
         """Where the proposal and its attachments lie."""
-        places = self.campaign.state / "proposals"
-        opened = places / "open" / self.id
-        return opened if (opened / "proposal.json").exists() else places / "done" / self.id
+        return shelf.place(self.campaign.state, self.id)
 
     def approve(
         self,
@@ -300,10 +297,12 @@ def draft(
     best = campaign.best
     changed = admission.changed(campaign, best.commit, files)
     check(campaign, best.commit, changed)
-    direction = program.read(campaign.path)
+    direction = ""
+    with contextlib.suppress(ProposalError):  # a broken program.md stops nobody but its readers
+        direction = program.read(campaign.path)
     proposal = Proposal(
         campaign=campaign,
-        id=new_id(),
+        id=shelf.new_id(),
         parent=best.n,
         parent_commit=best.commit,
         hypothesis=records.clean(hypothesis, MAX_HYPOTHESIS) or "no hypothesis",
@@ -332,8 +331,8 @@ def claim(proposal: Proposal, key: str, by: Any = None, seconds: float | None = 
 
 def load(campaign: Campaign, id: str) -> Proposal:
     """Return the proposal with this id from disk."""
-    for place in ("open", "done"):
-        folder = campaign.state / "proposals" / place / id
+    for _ in range(2):  # it may be put away between the two steps of a look
+        folder = shelf.place(campaign.state, id)
         if (table := files.read_json(folder / "proposal.json")) is not None:
             return Proposal(campaign=campaign, **table)
     raise CampaignError(
@@ -344,18 +343,14 @@ def load(campaign: Campaign, id: str) -> Proposal:
 
 def unfinished(campaign: Campaign) -> Iterator[Proposal]:
     """Yield the proposals that are neither scored nor put away, oldest first."""
-    folder = campaign.state / "proposals" / "open"
-    for path in sorted(folder.glob("[0-9]*/proposal.json")):
+    for id in shelf.opened(campaign.state):
         with contextlib.suppress(CampaignError):  # finished by another kernel meanwhile
-            yield load(campaign, path.parent.name)
+            yield load(campaign, id)
 
 
 def finish(campaign: Campaign, id: str) -> None:
     """Put a proposal away: it was scored, refused, or its parent is no longer the best."""
-    done = campaign.state / "proposals" / "done"
-    done.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        (campaign.state / "proposals" / "open" / id).rename(done / id)
+    shelf.put_away(campaign.state, id)
 
 
 def to_commit(proposal: Proposal) -> str:
@@ -378,15 +373,12 @@ def record_refusal(proposal: Proposal) -> None:
         n = ledger.pin(campaign, commit)
         if not any(record.n == n for record in campaign.records()):
             verdict = {"status": "refused", "rule": "person", "reason": proposal.decision["reason"]}
-            parent = proposal.parent, proposal.parent_commit
-            record = ledger.record(campaign, n, commit, *parent, **verdict, **proposal.told())
+            fields = {**verdict, **proposal.told()}
+            record = ledger.record(
+                campaign, n, commit, proposal.parent, proposal.parent_commit, **fields
+            )
             ledger.write(campaign, record, proposal.attachments())
     finish(campaign, proposal.id)
-
-
-def new_id() -> str:
-    """Return an id for a proposal; later ones sort behind earlier ones."""
-    return f"{time.time_ns():019d}-{secrets.token_hex(4)}"
 
 
 def store(
@@ -395,15 +387,7 @@ def store(
     decision: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a new proposal to disk in one step, decided already when a `decision` is given."""
-    opened = proposal.campaign.state / "proposals" / "open"
-    making = proposal.campaign.state / "proposals" / f".{proposal.id}"
-    for name, content in attachments.items():
-        files.write_text(making / "attachments" / name, content)
-    if decision:
-        files.write_json(making / "decision.json", decision)
-    files.write_json(making / "proposal.json", _as_dict(proposal))
-    opened.mkdir(parents=True, exist_ok=True)
-    making.rename(opened / proposal.id)
+    shelf.put(proposal.campaign.state, proposal.id, _as_dict(proposal), attachments, decision)
 
 
 def check(campaign: Campaign, parent: str, changed: Mapping[str, str], but: str = "") -> None:

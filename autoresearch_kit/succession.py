@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from autoresearch_kit import files, git, patch
+from autoresearch_kit import files, git, patch, shelf
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal
@@ -110,7 +110,7 @@ def rebase(proposal: Proposal) -> Proposal:
     proposals.check(campaign, best.commit, changed, but=proposal.id)
     moved = dataclasses.replace(
         proposal,
-        id=proposals.new_id(),
+        id=shelf.new_id(),
         parent=best.n,
         parent_commit=best.commit,
         proposed=changed,

@@ -94,6 +94,20 @@ function rows(n) {
   });
 }
 
+// A prompt of about 20,000 tokens, with what could be taken for HTML in it.
+const asked = {
+  id: "q1",
+  campaign: "nov23",
+  parent: 7,
+  idea: "look at the optimiser's warm-up",
+  prompt: `You are a researcher. <b>not bold</b>\n\n${Array.from(
+    { length: 1400 },
+    (_, i) => `| ${i} | discard | 1.84 | MATRIX_LR 0.04 -> 0.0${i} and a line that is long enough |`,
+  ).join("\n")}`,
+  tokens: 20345,
+  left_out: [],
+};
+
 const board = {
   campaign: "nov23",
   host: "labs/first",
@@ -216,6 +230,37 @@ export const samples = {
       review: "IPY_MODEL_r1",
     },
     children: { r1: { page: {} } },
+  }),
+  paste: () => ({ traits: { page: asked, now: { reply: "", model: "", repair: "", made: "" } } }),
+  repair: () => ({
+    traits: {
+      page: { ...asked, left_out: ["older experiments", "a near miss"] },
+      now: {
+        reply: "I would halve the learning rate.",
+        model: "a large one",
+        tries: 1,
+        repair:
+          "The reply has no <hypothesis>…</hypothesis>.\nExpected that, then blocks:\n\n<<<<<<< SEARCH\n=======\n>>>>>>> REPLACE\n\nAnswer again, in the same format.",
+        made: "",
+      },
+    },
+  }),
+  made: () => ({
+    traits: { page: asked, now: { made: "Halve MATRIX_LR: <b>the last third</b> settles" } },
+  }),
+  talk: () => ({
+    traits: {
+      page: page({
+        author: "LLM a-large-model",
+        cost: "about 0.021 spent, about 12,345 tokens (9,000 cached), 14 s",
+        prompt: asked.prompt,
+        reply: Array.from(
+          { length: 3 },
+          (_, i) =>
+            `# Reply\n\n<hypothesis>try ${i}</hypothesis>\n\n<<<<<<< SEARCH\nMATRIX_LR = 0.04\n=======\nMATRIX_LR = 0.0${i}\n>>>>>>> REPLACE${i < 2 ? "\n\n# Asked to try again\n\nThe first block is found twice in train.py: add lines around it." : ""}`,
+        ).join("\n\n"),
+      }),
+    },
   }),
   many: () => ({ traits: { board, rows: rows(1000), review: "" } }),
 };
