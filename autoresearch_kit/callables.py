@@ -145,7 +145,7 @@ def _answer(
             return {"answer": {**vars(said)} if isinstance(said, Ask) else said}
         earlier = question["revises"]
         revises = succession.latest(proposals.load(campaign, earlier)) if earlier else None
-        with behalf.of(key):
+        with behalf.of(key, campaign.best):
             made = function(campaign, idea=question["idea"], revises=revises)
         if not isinstance(made, Proposal):
             return {"error": f"the proposer returned {made!r:.200}; expected a Proposal"}

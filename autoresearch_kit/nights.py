@@ -325,10 +325,12 @@ def _check_reports(by: Proposer, **limits: float | None) -> None:
     reports = getattr(by, "reports", None)
     for (name, value), what in zip(limits.items(), ("money", "tokens"), strict=True):
         if value is not None and reports is not None and what not in reports:
-            instead = "price={'input': ..., 'output': ...} or max_tokens=" if what == "money" else ""
+            instead = "experiments="
+            if "tokens" in reports:
+                instead = "max_tokens=, or the proposer a price={'input': ..., 'output': ...},"
             raise CampaignError(
                 f"{name}={value!r}, but {by!r} can't say how much {what} a proposal takes; give "
-                f"{instead or 'experiments='} instead"
+                f"{instead} instead"
             )
 
 

@@ -29,6 +29,7 @@ from autoresearch_kit.errors import CampaignError, ProposalError
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
+    from autoresearch_kit.experiment import Experiment
 
 MAX_HYPOTHESIS = 2_000
 
@@ -266,8 +267,9 @@ def draft(
     approved_by: str | None = None,
     rejected: int = 0,
     commit: str = "",
+    parent: Experiment | None = None,
 ) -> Proposal:
-    """Store a proposal on the campaign's best state and return it.
+    """Store a proposal and return it.
 
     Parameters
     ----------
@@ -283,7 +285,10 @@ def draft(
     rejected
         How many malformed or duplicate attempts came before this one.
     commit
-        An existing commit that holds exactly this change on the best state.
+        An existing commit that holds exactly this change on its parent.
+    parent
+        The experiment that `files` were made from; by default the best state at the moment when
+        the proposer was asked. What was kept since then stays: `apply` moves the proposal.
 
     Raises
     ------
@@ -294,7 +299,8 @@ def draft(
     Duplicate
         When an earlier experiment had the same code, or an open proposal has it.
     """
-    best = campaign.best
+    asked = behalf.parent()
+    best = parent or (asked if asked and asked.campaign == campaign else campaign.best)
     changed = admission.changed(campaign, best.commit, files)
     check(campaign, best.commit, changed)
     direction = ""

@@ -123,14 +123,17 @@ def next_proposal(
     if (theirs := _commit_on_branch(campaign)) is not None:
         return proposals.claim(theirs, key)
     began = time.monotonic()
-    with behalf.of(key):
+    with behalf.of(key, campaign.best):
         made = proposer(campaign, idea=idea, revises=None)
     if not isinstance(made, Proposal):
         raise ProposalError(
             f"the proposer {name_of(by or campaign.by)} returned {made!r}; expected a Proposal, as "
             "autoresearch_kit.proposal.draft(campaign, files=..., hypothesis=..., author=...) makes"
         )
-    return proposals.claim(made, key, proposer, round(time.monotonic() - began, 3))
+    made = proposals.claim(made, key, proposer, round(time.monotonic() - began, 3))
+    if made.status == "open" and succession.is_stale(made):
+        return dataclasses.replace(succession.move(made), by=proposer)
+    return made
 
 
 def ready(campaign: Campaign, key: str) -> list[Proposal]:
@@ -148,11 +151,8 @@ def ready(campaign: Campaign, key: str) -> list[Proposal]:
         elif mine.key == key and not succession.is_stale(mine):
             found.append(mine)
         elif mine.key == key:
-            try:
-                found.append(succession.rebase(mine))
-            except ProposalError as error:
-                _log.info("a proposal on %04d is put away: %s", mine.parent, error)
-                proposals.finish(campaign, mine.id)
+            with contextlib.suppress(ProposalError):
+                found.append(succession.move(mine))
     return found
 
 

@@ -6,18 +6,21 @@ The place is taken once: ``successor.json`` in the old proposal's folder names t
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from autoresearch_kit import files, git, patch, shelf
+from autoresearch_kit import behalf, files, git, patch, shelf
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.texts import shown
 
 REVISION_MINUTES = 10
+
+_log = logging.getLogger(__name__)
 
 
 def latest(proposal: Proposal) -> Proposal:
@@ -57,11 +60,14 @@ def revise(proposal: Proposal, feedback: str, by: Callable[..., Any]) -> Proposa
     files.write_json(proposal.folder / "feedback.json", {"feedback": feedback})
     _postpone(proposal)
     began = time.monotonic()
-    made = by(proposal.campaign, idea=None, revises=proposal)
+    with behalf.of(proposal.key, proposal.campaign.best):
+        made = by(proposal.campaign, idea=None, revises=proposal)
     if not isinstance(made, Proposal):
         raise ProposalError(f"the proposer returned {made!r}; expected a Proposal")
     seconds = round(time.monotonic() - began, 3)
     made = proposals.claim(made, proposal.key, proposal.by, seconds)
+    if made.status == "open" and is_stale(made):
+        made = move(made)
     _keep_history(proposal, made, feedback)
     moved = proposal
     while moved.successor.get("why") == "rebased":  # the best state moved meanwhile
@@ -80,6 +86,16 @@ def _postpone(proposal: Proposal) -> None:
     until = (datetime.now(UTC) + timedelta(minutes=REVISION_MINUTES)).isoformat()
     if proposal.asked.get("until") and proposal.asked["until"] < until:
         files.write_json(proposal.folder / "asked.json", {**proposal.asked, "until": until})
+
+
+def move(proposal: Proposal) -> Proposal:
+    """Do as `rebase` does; a proposal that can't be moved is put away."""
+    try:
+        return rebase(proposal)
+    except ProposalError as error:
+        _log.info("a proposal on %04d is put away: %s", proposal.parent, error)
+        proposals.finish(proposal.campaign, proposal.id)
+        raise
 
 
 def rebase(proposal: Proposal) -> Proposal:

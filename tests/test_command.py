@@ -404,7 +404,7 @@ def test_what_was_kept_while_the_agent_worked_is_not_undone(
     monkeypatch.setattr(command, "_listen", long)
     by = agent(BETTER)
     if name == "B":
-        with pytest.raises(PatchConflict, match="0001 was kept, which changes the same lines"):
+        with pytest.raises(PatchConflict, match="0001, which was kept meanwhile, change"):
             ark.propose(nightly, by=by)
         return
     proposal = ark.propose(nightly, by=by)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -334,3 +335,9 @@ def test_the_patches_of_experiments_come_in_their_order(campaign: ark.Campaign):
     assert ["0" * 40 in p for p in patches] == [True, False, False]
     assert ["shifted" in p for p in patches] == [False, True, False]
     assert patches[2] == ""
+
+
+def test_a_clone_without_the_earlier_commits_can_still_propose(campaign: ark.Campaign):
+    tried(campaign, WITH_SHIFT)
+    gone = dataclasses.replace(campaign.records()[-1], commit="1" * 40)
+    assert duplicates.diffs(campaign, [gone]) == [""]

@@ -116,6 +116,22 @@ def told_by(llm: Server, options: dict[str, Any]) -> bool:
     return llm.usage != "none" and not (streams and "stream_options" in llm.rejects)
 
 
+def test_a_limit_among_the_options_counts_under_either_name(memory: Path):
+    with llm_server("yes", rejects=("max_completion_tokens",)) as llm:
+        endpoint = Endpoint(base_url=llm.url, options={"max_completion_tokens": 500})
+        complete(endpoint, MESSAGES, memory=memory)
+        assert llm.asked[0].body["max_completion_tokens"] == 500
+        assert llm.asked[1].body["max_tokens"] == 500
+
+
+def test_one_bad_request_without_a_reason_costs_no_parameter(memory: Path):
+    with llm_server(Status(400, "Bad request"), "yes") as llm:
+        endpoint = Endpoint(base_url=llm.url, model="tiny", options={"temperature": 0.7})
+        assert complete(endpoint, MESSAGES, memory=memory).text == "yes"
+        assert llm.asked[1].body == llm.asked[0].body
+        assert traits.read(memory, llm.url, "tiny").dropped == ()
+
+
 def test_what_it_thinks_is_kept_apart_from_what_it_says(memory: Path, options: dict[str, Any]):
     with llm_server(Say("the answer", reasoning="a thought")) as llm:
         heard: list[str] = []
@@ -214,7 +230,7 @@ def test_a_number_that_no_context_is_as_small_as_says_nothing(memory: Path):
 
 
 def test_a_server_that_counts_only_what_it_had_not_cached_cuts_nothing(memory: Path):
-    with llm_server("yes", Say("again", prompt_tokens=40)) as llm:
+    with llm_server("yes", Say("again", prompt_tokens=400)) as llm:
         endpoint = Endpoint(base_url=llm.url)
         first = complete(endpoint, LONG, memory=memory)
         follow_up = [

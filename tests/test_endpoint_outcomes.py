@@ -213,16 +213,16 @@ def test_a_server_is_waited_for_as_long_as_it_asks(memory: Path):
 @pytest.mark.parametrize("after", [0, 3], ids=["before the first word", "in the middle"])
 def test_a_stalled_server_gets_a_second_chance(after: int, memory: Path):
     with llm_server(Say("one two three four", stall=after)) as llm:
-        error = outcome(memory, llm.url, stall_seconds=0.2)
+        error = outcome(memory, llm.url, stall_seconds=0.3)
         assert error.kind == "stalled"
         assert re.search(
-            r"sent nothing for 0\.2 s after \d+ characters of the reply, 2 times.*"
-            r"ark\.LLM\(stall_seconds=1\)",
+            r"sent nothing for 0\.3 s after \d+ characters of the reply, 2 times.*"
+            r"ark\.LLM\(stall_seconds=1\.5\)",
             str(error),
         )
         assert len(llm.asked) == 2
         llm.say(Say("one two", stall=1), "there it is")
-        endpoint = Endpoint(base_url=llm.url, stall_seconds=0.2)
+        endpoint = Endpoint(base_url=llm.url, stall_seconds=1)
         assert complete(endpoint, MESSAGES, memory=memory).text == "there it is"
 
 
@@ -236,9 +236,9 @@ def test_a_stalled_reply_in_one_piece_gets_ten_times_as_long(memory: Path):
 
 def test_a_server_that_only_shows_signs_of_life_is_stalled_too(memory: Path):
     with llm_server(Say("never", pings=10**6, slow=0.01)) as llm:
-        assert outcome(memory, llm.url, stall_seconds=0.02).kind == "stalled"
+        assert outcome(memory, llm.url, stall_seconds=0.05).kind == "stalled"
         llm.say(Say("it thought for long", pings=20, slow=0.01))
-        endpoint = Endpoint(base_url=llm.url, stall_seconds=0.1)
+        endpoint = Endpoint(base_url=llm.url, stall_seconds=2)
         assert complete(endpoint, MESSAGES, memory=memory).text == "it thought for long"
 
 
@@ -246,7 +246,7 @@ def test_a_server_that_only_shows_signs_of_life_is_stalled_too(memory: Path):
 def test_a_reply_that_is_complete_needs_no_good_bye(end: dict[str, int], memory: Path):
     # Chunks: the role, three pieces, the finish; then comes the usage.
     with llm_server(Say("one two three.", piece=5, **end)) as llm:
-        endpoint = Endpoint(base_url=llm.url, stall_seconds=0.2)
+        endpoint = Endpoint(base_url=llm.url, stall_seconds=0.5)
         answer = complete(endpoint, MESSAGES, memory=memory)
     assert (answer.text, answer.finish, answer.estimated) == ("one two three.", "stop", True)
 

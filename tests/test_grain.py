@@ -60,3 +60,11 @@ def test_a_campaign_without_a_score_shows_three_digits_of_whatever_comes():
 
 def test_a_metric_of_zero_has_a_grain_too():
     assert grain.of([record(0, "keep", 0.0)]).score(0.0) == "0"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1e308, "1e+308"), (float("inf"), "inf"), (float("nan"), "nan")]
+)
+def test_a_number_out_of_all_proportion_stays_short(value: float, shown: str):
+    assert grain.Grain(0.001, 0.002).score(value) == shown
+    assert grain.Grain(0.001, 0.002).change(-1e300) == "-1e+300"

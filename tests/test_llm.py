@@ -272,3 +272,21 @@ def test_models_that_are_known_are_remembered_without_keys(nightly, server):
     table = git.common_dir(nightly.path) / "autoresearch" / "models.json"
     assert files.read_table(table)
     assert "no-secret" not in table.read_text()
+
+
+def test_what_is_kept_while_the_model_thinks_is_not_undone(nightly, server, monkeypatch):
+    from autoresearch_kit import endpoint
+
+    complete = endpoint.complete
+
+    def slow(*args: Any, **more: Any) -> endpoint.Answer:
+        answer = complete(*args, **more)
+        n.manual(nightly, "A", 1)
+        return answer
+
+    monkeypatch.setattr(endpoint, "complete", slow)
+    server.say(whole(n.edited(nightly, "B", 4)))
+    made = ark.propose(nightly, by=model(server))
+    assert made.parent == 1
+    assert "A = 1" in made.files["fit.py"]
+    assert "B = 4" in made.files["fit.py"]

@@ -197,7 +197,9 @@ def as_blocks(
         search, replace = old[low:high], [*old[low:at], *lines, *old[stop:high]]
         once = len(windows(old, search)) == 1 if search else not old
         clear = clear and once and not {"...", "…"} & {line.strip() for line in search}
-        bare, sought = [line.strip() for line in old], [line.strip() for line in search]
+        bare, sought = (
+            ["".join(line.split("\ufeff")).strip() for line in x] for x in (old, search)
+        )
         if len(windows(bare, sought)) == 1 and any(x == x.lstrip() != "" for x in search):
             search, replace = ([x and shift + x for x in part] for part in (search, replace))
         marks = ["<" * n + " SEARCH" + blank, "=" * n + blank, ">" * n + " REPLACE"]
@@ -215,13 +217,12 @@ def as_file(
     code = path.endswith(".py")
     info = draw(st.sampled_from(["", "python", f"python {path}"])) if code else ""
     dress = draw(st.sampled_from(["", f"{path}\n", f"### `{path}`\n", f"The new {path}:\n"]))
-    first = next((line.strip() for line in new if line.strip()), "")
+    first = next((x for line in new if (x := line.strip()) not in {"", "x.py"}), "")
     clear = (
-        bool(first)
+        bool("".join(new).strip())
         and (code or sure)
         and (not several or path in dress + info)
         and not first.startswith(("<", ">"))  # a fence around a reply
-        and first != path  # its title
         and all(line in old for line in new if line.strip() == "=======")
     )
     return "\n".join([f"{dress}{mark}{info}", *new, mark, ""]), clear, sure

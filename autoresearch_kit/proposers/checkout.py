@@ -24,7 +24,7 @@ from autoresearch_kit import (
     texts,
     workplace,
 )
-from autoresearch_kit.errors import PatchConflict, ProposalError
+from autoresearch_kit.errors import ProposalError
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
@@ -153,24 +153,12 @@ class Checkout:
 
         Raises
         ------
-        PatchConflict
-            When what was kept meanwhile changes the same lines.
         ProposalError
             When one is gone, is no file of its own, or is no text.
         """
-        old, best = self.best.files, self.campaign.best
+        old = self.best.files
         new = {path: _text(self.work, path, text, agent) for path, text in old.items()}
-        new = {path: text for path, text in new.items() if text != old[path]}
-        if best.commit == self.best.commit:
-            return new
-        # An agent takes its time: what was kept meanwhile must not be undone by its patch.
-        moved = {path: git.merge_file(old[path], best.files[path], new[path]) for path in new}
-        if lost := [path for path, (_, conflicts) in moved.items() if conflicts]:
-            raise PatchConflict(
-                f"while {agent} was at work, experiment {best.n:04d} was kept, which changes the "
-                f"same lines of {lost[0]}; ask it again: ark.propose(campaign, by=...)."
-            )
-        return {path: text for path, (text, _) in moved.items()}
+        return {path: text for path, text in new.items() if text != old[path]}
 
     def hypothesis(self) -> str:
         """Return what the agent wrote about its change, bounded; "" when it wrote nothing."""

@@ -178,6 +178,7 @@ class Command:
                 again=keys.redact(idea.again),
                 cost=said.cost,
                 attachments={"prompt.md": prompt, "reply.md": said.document(self.command, dropped)},
+                parent=checkout.best,
             )
         except ProposalError:
             submission.fail(campaign, said.cost, 1)

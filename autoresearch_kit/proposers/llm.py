@@ -19,6 +19,7 @@ from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import prompt as prompts
 from autoresearch_kit.proposers import submission
 from autoresearch_kit.replies import Reply
+from autoresearch_kit.traits import Form
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
@@ -85,7 +86,7 @@ class LLM:
     api_key: str | None = None
     price: Mapping[str, float] | None = None
     _: dataclasses.KW_ONLY
-    form: str | None = None
+    form: Form | None = None
     prompt_tokens: int = 24_000
     max_tokens: int = 8_000
     stall_seconds: float = 120.0
@@ -198,10 +199,12 @@ class _Talk:
         self._server = endpoint.server_of(asked)
         self._form = self._llm.form or traits.preferred(self._traits())
         self._begin()
-        files, repairs, objected = self._campaign.best.files, 0, False
+        paths = self._campaign.task.edit
+        repairs, objected = 0, False
         while True:
             try:
-                reply = replies.parse(self._ask(), files)
+                text = self._ask()
+                reply = replies.parse(text, self._parent.files)
                 self._learn(reply.form, good=True)
                 return self._submit(reply)
             except Duplicate as error:
@@ -223,14 +226,14 @@ class _Talk:
                 if repairs > REPAIRS:
                     raise
                 repairs += 1
-                whole = replies.instructions("file", list(files)) if repairs > REPAIRS else ""
+                whole = replies.instructions("file", paths) if repairs > REPAIRS else ""
                 self._request(f"{error}\n{whole}")
                 if whole:
                     self._form = "file"
 
     def _begin(self) -> None:
         """Write the prompt, as long as this model may have it."""
-        known, forms = self._traits(), list(self._campaign.task.edit)
+        known, self._parent = self._traits(), self._campaign.best
         budget = self._budget
         if known.context:
             room = min(self._llm.max_tokens, known.context // 3)
@@ -238,7 +241,7 @@ class _Talk:
             self._endpoint = dataclasses.replace(self._endpoint, max_tokens=room)
         self._prompt = prompts.build(
             self._campaign,
-            format=replies.instructions(self._form, forms, notes=self._notes),
+            format=replies.instructions(self._form, self._campaign.task.edit, notes=self._notes),
             budget=budget,
             ratio=known.ratio or 1.0,
             idea=self._idea,
@@ -311,6 +314,7 @@ class _Talk:
             cost=self.cost(),
             attachments=attachments,
             rejected=self.rejected,
+            parent=self._parent,
         )
         if self._notes and reply.notes:
             scratchpad.write(self._campaign, reply.notes)
@@ -334,7 +338,7 @@ class _Talk:
             cost["money"] = (million + completion * price["output"]) / 1e6
         return cost
 
-    def _written(self) -> str:
+    def _written(self) -> Form:
         """Return the form of the last reply: what was asked for, unless it has markers."""
         lines = self._messages[-1]["content"].splitlines()
         return "blocks" if any(map(markup.is_marker, lines)) else self._form
@@ -342,6 +346,6 @@ class _Talk:
     def _traits(self) -> traits.Traits:
         return traits.read(self._memory, self._server, self._endpoint.model or "")
 
-    def _learn(self, form: str, *, good: bool) -> None:
+    def _learn(self, form: Form, *, good: bool) -> None:
         model = self._endpoint.model or ""
         traits.update(self._memory, self._server, model, reply=(form, good))

@@ -211,6 +211,7 @@ class _Errand:
             expected=reply.expected,
             again=reply.again,
             attachments=attachments,
+            parent=best,
         )
         if notes:
             scratchpad.write(self.campaign, notes)

@@ -18,6 +18,7 @@ from autoresearch_kit.proposal import Proposal, draft
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
+    from autoresearch_kit.experiment import Experiment
 
 Cost = Mapping[str, float]
 
@@ -33,6 +34,7 @@ def submit(
     cost: Cost | None = None,
     attachments: Mapping[str, str] | None = None,
     rejected: int = 0,
+    parent: Experiment | None = None,
 ) -> Proposal:
     """Draft a proposal, unless it is nearly that of an earlier experiment; return it.
 
@@ -40,6 +42,8 @@ def submit(
     ----------
     again
         Why a change that was tried on another parent deserves a second try.
+    parent
+        The experiment that `files` were made from, as in `draft`.
     cost, rejected
         As in `draft`; what earlier tries for the same caller have taken is added.
 
@@ -48,15 +52,15 @@ def submit(
     ProposalError, NoChange, Duplicate
         As `draft` does.
     """
-    parent = campaign.best.commit
-    changed = admission.changed(campaign, parent, files)
-    before = campaign.mutable(parent)
+    made_on = parent or behalf.parent() or campaign.best
+    changed = admission.changed(campaign, made_on.commit, files)
+    before = made_on.files
     if leaky := [p for p in changed if keys.within(changed[p]) and not keys.within(before[p])]:
         raise ProposalError(
             f"the new text of {leaky[0]} holds something that looks like a key; git would keep it "
             "for ever. Read a key from the environment, where it is needed at all."
         )
-    duplicates.check(campaign, parent, changed, again)
+    duplicates.check(campaign, made_on.commit, changed, again)
     with _failures(campaign) as failures:
         earlier = failures.get(behalf.key(), {})
         made = draft(
@@ -68,6 +72,7 @@ def submit(
             cost=added(cost or {}, _without_count(earlier)),
             attachments={name: keys.redact(text) for name, text in (attachments or {}).items()},
             rejected=rejected + int(earlier.get("rejected", 0)),
+            parent=made_on,
         )
         failures.pop(behalf.key(), None)
         return made
