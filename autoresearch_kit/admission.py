@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import records, source
+from autoresearch_kit import grain, records, source
 from autoresearch_kit.errors import Duplicate, NoChange, ProposalError
 
 if TYPE_CHECKING:
@@ -62,11 +62,14 @@ def check(
             f"parent {parent[:7]} (comments and layout don't count); change something that runs."
         )
     code = source.digest({**before, **files})
-    for record in campaign.records():
+    known = campaign.records()
+    for record in known:
         if record.code == code:
+            # A proposer reads this: with all digits it would learn the validation data.
+            score = grain.of(known).score(record.value)
             raise Duplicate(
                 f"this code was experiment {record.n:04d} already ({record.status}, "
-                f"{record.metric} {record.value}): {records.clean(record.hypothesis, 100)}. "
+                f"{record.metric} {score}): {records.clean(record.hypothesis, 100)}. "
                 "Change something that runs, or look at it with "
                 f"ark.show(campaign, {record.n})."
             )

@@ -8,15 +8,16 @@ count, whatever came of the earlier experiment.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import git, grain, patch, records, render, shingles, source
+from autoresearch_kit import git, grain, records, render, shingles, source
 from autoresearch_kit import proposal as proposals
-from autoresearch_kit.errors import Duplicate
+from autoresearch_kit.errors import Duplicate, GitError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.records import Record
 
@@ -32,8 +33,12 @@ CHARACTERS = 400_000
 AHEAD = 10
 """Approved proposals without a result that it is compared with at most."""
 
+_log = logging.getLogger(__name__)
+
+_PATHS = ("--literal-pathspecs", "-c", "core.quotePath=false")
 _GIT_DIFF = ("-p", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 _SAME_HUNKS = ("--diff-algorithm=histogram", "--indent-heuristic")  # whatever people prefer
+_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", re.MULTILINE)
 _COMMIT = re.compile(r"^([0-9a-f]{40}(?:[0-9a-f]{24})?)\n", re.MULTILINE)
 
 
@@ -55,11 +60,14 @@ def check(
     """
     before = campaign.mutable(parent_commit)
     changed = {path: text for path, text in files.items() if text != before[path]}
+    if not changed:
+        return
     known = shingles.words_by_place(before)
-    mine = shingles.change(_own_diff(before, changed), known)
+    patch = _own_diff(before, changed)
+    mine = shingles.change(patch, known)
     if not mine.lines:
         return
-    tried = list(_candidates(campaign, before, changed))
+    tried = list(_candidates(campaign, before, changed, patch))
     earlier: list[tuple[Record | Proposal, str]] = list(
         zip(tried, diffs(campaign, tried, context=0), strict=True)
     )
@@ -90,13 +98,20 @@ def _approved(campaign: Campaign) -> Iterator[Proposal]:
 
 
 def diffs(campaign: Campaign, tried: Sequence[Record], *, context: int = 3) -> list[str]:
-    """Return the patch of each experiment to the mutable files, in one git process."""
+    """Return the patch of each experiment to the mutable files, in one git process.
+
+    They are all empty in a clone that has not all of the commits.
+    """
     pairs = "".join(f"{r.commit} {r.parent_commit or ''}\n" for r in tried)
     if not pairs:
         return [""] * len(tried)
-    words = ("diff-tree", "--stdin", "-r", f"-U{context}", *_GIT_DIFF, *_SAME_HUNKS)
-    plain = ("-c", "core.quotePath=false", *words, "--src-prefix=a/", "--dst-prefix=b/", "--")
-    out = git.call(campaign.path, *plain, *campaign.task.edit, input=pairs.encode())
+    options = (f"-U{context}", "--src-prefix=a/", "--dst-prefix=b/", *_GIT_DIFF, *_SAME_HUNKS)
+    words = (*_PATHS, "diff-tree", "--stdin", "-r", *options, "--", *campaign.task.edit)
+    try:
+        out = git.call(campaign.path, *words, input=pairs.encode())
+    except GitError as error:
+        _log.warning("earlier patches are not looked at: %s", error)
+        return [""] * len(tried)
     # In a patch each line has a sign before it, so a bare commit can only be a header.
     parts = _COMMIT.split(out.decode(errors="surrogateescape"))
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -111,18 +126,19 @@ def _own_diff(before: Mapping[str, str], after: Mapping[str, str]) -> str:
                 file = Path(folder, side, path)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(text.encode("utf-8", errors="surrogateescape"))
-        words = ("-c", "core.quotePath=false", "diff", "--no-index", "-U0", "--no-prefix")
+        words = (*_PATHS, "diff", "--no-index", "-U0", "--no-prefix")
         out = git.call(Path(folder), *words, *_GIT_DIFF, *_SAME_HUNKS, "a", "b", accept=(0, 1))
     return out.decode(errors="surrogateescape")
 
 
 def _candidates(
-    campaign: Campaign, before: Mapping[str, str], files: Mapping[str, str]
+    campaign: Campaign, before: Mapping[str, str], files: Mapping[str, str], patch: str
 ) -> Iterator[Record]:
     """Yield the newest experiments whose records don't rule out that they changed the same."""
     known = campaign.records()
     constants = {record.n: record.constants for record in known}
-    added, removed = patch.lines(before, files)
+    sizes = [(int(hunk[1] or 1), int(hunk[2] or 1)) for hunk in _HUNK.finditer(patch)]
+    removed, added = (sum(size) for size in zip(*sizes, strict=True))
     has = _constants(campaign, files)
     values = _values(_constants(campaign, before), has, has)
     found = 0

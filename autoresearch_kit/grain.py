@@ -34,7 +34,8 @@ class Grain:
         """Return a value rounded to the unit; ``-`` for None."""
         if value is None:
             return "-"
-        if not self.unit:
+        # Also far away, where all the digits of a script's or a model's number are only long.
+        if not self.unit or not abs(value) < 1e9 * self.unit:
             return f"{value:.3g}"
         digits = _decimals(self.unit)
         return f"{round(value / self.unit) * self.unit + 0.0:.{digits}f}"

@@ -25,7 +25,8 @@ ALIKE = 0.8
 Measured on 21 pairs of patches that say the same and 190 that don't, 14 ideas for a training script
 of 270 lines: with the names and values that have to agree as well, shingles of two tokens leave at
 least 0.89 to the former, and none of the latter comes this far; without, 0.98 to another activation
-in the same new class.
+in the same new class. The rule was chosen on these pairs. Of 238 random changes of one token in
+them, tried once afterwards, 9 were taken for the same.
 """
 
 

@@ -144,7 +144,7 @@ def _who(n: int) -> str:
     return f"A <a@example.org> {1767225600 + n} +0000"
 
 
-def _import(campaign: ark.Campaign, stream: bytes, *options: str) -> None:
+def _import(campaign: ark.Campaign, stream: bytearray, *options: str) -> None:
     words = ["git", "-C", str(campaign.path), "fast-import", "--quiet", *options]
     subprocess.run(words, input=bytes(stream), check=True)
 

@@ -158,7 +158,7 @@ def test_blocks_that_are_damaged_or_do_not_fit_are_refused(text: str, words: str
     [
         pytest.param("Title\n=======\n\n", "Name\n=======\n\n", False, id="on both sides"),
         pytest.param("Title\n", "Name\n", False, id="right behind"),
-        pytest.param("=======\n\n", "-------\n\n", True, id="at the beginning"),
+        pytest.param("=======\n\n", "-------\n\n", False, id="at the beginning"),
         pytest.param("fit()\n", "fit()\n=======\n", False, id="a new one"),
         pytest.param("LR = 0.04\n", "LR = 0.02\n", True, id="elsewhere"),
     ],

@@ -288,8 +288,10 @@ def readings(lines: list[str], at: int = 0) -> Iterator[list[tuple[list[str], li
 
 def applied(old: list[str], blocks: list[tuple[list[str], list[str]]]) -> list[str] | None:
     """Return lines with blocks applied, all stripped; the plainest way there is."""
-    spans: dict[tuple[int, int], list[str]] = {}
-    for search, replace in blocks:
+    spans: list[tuple[int, int, int, list[str]]] = []
+    for k, (search, replace) in enumerate(blocks):
+        if (search, replace) in blocks[:k]:
+            continue
         places: list[int] = []
         for strip in (str, lambda x: x.lstrip("\ufeff").rstrip(), lambda x: x.strip("\ufeff \t")):
             places = places or windows(list(map(strip, old)), list(map(strip, search)))
@@ -298,14 +300,10 @@ def applied(old: list[str], blocks: list[tuple[list[str], list[str]]]) -> list[s
         start = places[0] if places else 0
         head = common(search, replace)
         tail = common(search[head:][::-1], replace[head:][::-1])
-        span = start + head, start + len(search) - tail
-        if (
-            spans.setdefault(span, replace[head : len(replace) - tail])
-            != replace[head : len(replace) - tail]
-        ):
-            return None
+        end = start + len(search) - tail
+        spans.append((start + head, end, start, replace[head : len(replace) - tail]))
     made = old
-    for (a, b), lines in sorted(spans.items(), reverse=True):
+    for a, b, _, lines in sorted(spans, reverse=True):
         made = [*made[:a], *lines, *made[b:]]
     return stripped(made)
 

@@ -222,13 +222,17 @@ def _only_constants(past: Past, record: Record) -> bool:
 
 
 def _places(diff: str) -> list[str]:
-    """Return the functions and classes that a patch changes or adds, as far as git tells."""
-    found = []
+    """Return the functions and classes that a patch changes or adds, as far as its lines tell."""
+    found, place = [], ""
     for line in diff.split("\n"):
-        _, _, context = line.partition(" @@ ") if line.startswith("@@ ") else ("", "", "")
-        added = line[1:].lstrip() if line.startswith("+") else ""
-        if match := _DEFINED.match(context or added):
-            found.append(f"{match[1]} {match[2][:40]}" if context else f"new {match[2][:40]}")
+        header = line.startswith("@@ ")
+        match = _DEFINED.match(line.partition(" @@ ")[2] if header else line[1:].lstrip())
+        if header or (match and not line.startswith("+")):
+            place = f"{match[1]} {match[2][:40]}" if match else ""
+        elif match:
+            place = f"new {match[2][:40]}"
+        if line[:1] in ("+", "-") and line[1:].strip() and place:
+            found.append(place)
     return list(dict.fromkeys(found))
 
 
@@ -318,10 +322,13 @@ def figures(past: Past) -> str:
     names = list(dict.fromkeys(key for facts in columns.values() for key in facts))
     if not names:
         return ""
-    table = [["", *columns], *([key, *(columns[c].get(key, "") for c in columns)] for key in names)]
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    lines.insert(1, "| --- " * (1 + len(columns)) + "|")
-    return "\n".join(lines)
+    table = [
+        ["", *columns],
+        *([key, *(columns[c].get(key, "-") for c in columns)] for key in names),
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    cells = (map(str.ljust, row, widths) for row in table)
+    return fenced("\n".join("  ".join(row).rstrip() for row in cells), "text")
 
 
 def _landmarks(past: Past) -> list[tuple[str, Record | None]]:
