@@ -78,8 +78,8 @@ class EndpointError(ProposalError):
     ----------
     kind
         ``unauthorized``, ``model`` (unknown, or none chosen), ``rate``, ``quota``, ``server``,
-        ``connection``, ``stalled``, ``truncated`` (prompt or reply), ``refused``, ``empty``,
-        ``context`` (the prompt is too long) or ``request`` (anything else it objects to).
+        ``connection``, ``stalled``, ``truncated`` (the reply), ``refused``, ``empty``,
+        ``context`` (the prompt is too long, or was cut) or ``request`` (any other objection).
     answer
         What came nevertheless, an `endpoint.Answer` whose tokens have to be paid; or None.
     """

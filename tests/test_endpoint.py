@@ -185,7 +185,7 @@ def test_a_prompt_that_a_server_cuts_without_a_word_is_noticed(
         endpoint = Endpoint(base_url=llm.url, options=options)
         with pytest.raises(EndpointError, match=r"took 1,024 of about [45],\d+ tokens") as caught:
             complete(endpoint, LONG, memory=memory)
-        assert caught.value.kind == "truncated"
+        assert caught.value.kind == "context"
         assert caught.value.answer.prompt_tokens == 1024
         assert traits.read(memory, llm.url, "tiny").context == 1024
         # It was started anew, with more room.

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoresearch_kit import failures
+from autoresearch_kit.endpoint import failures
+from autoresearch_kit.endpoint.failures import Failure
 from autoresearch_kit.errors import EndpointError
-from autoresearch_kit.failures import Failure
 
 SENT = ["stream_options", "max_tokens", "temperature", "stream", "system"]
 KINDS = {

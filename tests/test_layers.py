@@ -20,12 +20,10 @@ PACKAGE = Path(__file__).parents[1] / "autoresearch_kit"
 ROWS = (
     {
         "_version",
-        "answers",
         "behalf",
         "edits",
         "endpoint",
         "errors",
-        "failures",
         "files",
         "git",
         "grain",
@@ -38,7 +36,6 @@ ROWS = (
         "records",
         "render",
         "replies",
-        "request",
         "scan",
         "shelf",
         "source",
@@ -49,7 +46,6 @@ ROWS = (
         "values",
         "wholes",
         "widgets",
-        "wire",
     },
     {
         "child",
@@ -202,6 +198,22 @@ def test_only_git_py_runs_git(name: str):
             first = node.elts[0]
             runs_git = isinstance(first, ast.Constant) and first.value == "git"
             assert not runs_git, f"{name}, line {node.lineno}: goes through autoresearch_kit.git"
+
+
+@pytest.mark.parametrize(
+    ("package", "owner"),
+    [("openai", "endpoint.__init__"), ("anywidget", "widgets"), ("ipywidgets", "widgets")],
+)
+def test_one_file_owns_each_outside_world(package: str, owner: str):
+    importers = {
+        name
+        for name in MODULES
+        for node in ast.walk(ast.parse(MODULES[name].read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and package in {(getattr(node, "module", "") or "").partition(".")[0]}
+        | {alias.name.partition(".")[0] for alias in node.names}
+    }
+    assert importers <= {owner}
 
 
 def test_the_kit_outside_a_tasks_folder_does_not_name_the_task():

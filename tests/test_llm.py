@@ -162,6 +162,15 @@ def test_a_prompt_that_is_too_long_is_made_shorter_and_the_limit_remembered(nigh
     assert len(server.asked) == 1
 
 
+def test_a_server_that_cuts_prompts_without_a_word_gets_shorter_ones(nightly, server):
+    server.truncates = 3_000
+    more = {"What others think": "It is a matter of taste.\n" * 2_000}
+    made = model(server)(nightly, sections=more)
+    assert "B = 4" in made.files["fit.py"]
+    assert len(server.asked) >= 2
+    assert len(server.asked[-1].text) < len(server.asked[0].text) / 2
+
+
 def test_a_reply_that_was_cut_off_is_asked_for_again_and_paid_for(nightly, server):
     server.say(Say("<hypothesis>a very long", finish="length"), BETTER)
     made = ark.propose(nightly, by=model(server))

@@ -324,7 +324,7 @@ def survives(drawn: tuple[Case, str, bool]) -> None:
     result = case.parsed(reply)
     form = "blocks" if case.blocks else "file"
     event(f"{form}, {'cut' if cut else 'damaged'}, {'refused' if result is None else 'read'}")
-    if result is None or result == case.new:
+    if result is None or plain(result) == plain(case.new):
         return
     old, new = (lines_of(plain(text.removeprefix("\ufeff"))) for text in (case.old, result))
     lines = reply.split("\n")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autoresearch_kit import wire
-from autoresearch_kit.wire import Reading, Rubbish
+from autoresearch_kit.endpoint import wire
+from autoresearch_kit.endpoint.wire import Reading, Rubbish
 
 
 def read(body: bytes, size: int = 1 << 16) -> tuple[Reading, str]:

@@ -25,7 +25,7 @@ KINDS = {  # those of `Failure` that a caller need not tell apart
     "keyless": "unauthorized",
     "rubbish": "server",
     "cut reply": "truncated",
-    "cut prompt": "truncated",
+    "cut prompt": "context",
     "full": "truncated",
     "unchosen": "model",
     "unlisted": "model",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autoresearch_kit import tokens
-from autoresearch_kit.failures import Failure
+from autoresearch_kit.endpoint.failures import Failure
+from autoresearch_kit.endpoint.wire import Reading
 from autoresearch_kit.traits import Traits
-from autoresearch_kit.wire import Reading
 
 Share = Literal["whole", "cut", "unknown"]
 

@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from autoresearch_kit import answers, failures, traits, wire
-from autoresearch_kit.answers import Answer as Answer
+from autoresearch_kit import traits
+from autoresearch_kit.endpoint import answers, failures, wire
+from autoresearch_kit.endpoint.answers import Answer as Answer
+from autoresearch_kit.endpoint.failures import Failure
+from autoresearch_kit.endpoint.request import LIMITS, Request
+from autoresearch_kit.endpoint.wire import Reading
 from autoresearch_kit.errors import EndpointError
-from autoresearch_kit.failures import Failure
 from autoresearch_kit.records import clean
-from autoresearch_kit.request import LIMITS, Request
 from autoresearch_kit.traits import Traits
-from autoresearch_kit.wire import Reading
 
 if TYPE_CHECKING:
     import openai
@@ -119,7 +120,7 @@ def complete(
         expected = round(request.prompt_tokens * (known.ratio or 1.0))
         share = answers.share(outcome, expected, known)
         answer = answers.of(outcome, expected, share, time.monotonic() - begun)
-        failure = answers.problem(outcome, answer, expected, share, request.most)
+        failure = answers.problem(outcome, answer, expected, share, request.wanted)
         prompt = (request.prompt_tokens, answer.prompt_tokens) if share == "whole" else None
         traits.update(memory, server, model, dropped=tuple(dropped), prompt=prompt)
     if failure is None:
@@ -135,7 +136,7 @@ def complete(
         keyed=_key(endpoint) != NO_KEY,
         tries=tries,
         stall_seconds=endpoint.stall_seconds,
-        most=request.most,
+        most=request.wanted,
     )
     error.answer = answer
     raise error

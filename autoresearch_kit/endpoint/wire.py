@@ -110,7 +110,7 @@ class Reading:
         for usage in (document.get("usage"), _table(document.get("x_groq")).get("usage")):
             if isinstance(usage, dict):
                 self.usage = usage
-        return self._choice(_table(choices[0])) if choices else ""
+        return self._choice(_table(choices[0])) if isinstance(choices, list) and choices else ""
 
     def _choice(self, choice: Mapping[str, Any]) -> str:
         if finish := choice.get("finish_reason"):
@@ -145,7 +145,7 @@ def read(
     most
         Characters: a longer reply ends there, with `Reading.finish` "length".
     patience
-        Seconds without an event, though not without a sign of life.
+        Seconds without a word, though not without a sign of life.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def read(
     Silence
         When nothing came for too long.
     """
-    start, chunks = _peeked(chunks)
+    start, chunks = _peeked(chunks, patience)
     if start.startswith((b"{", b"[")):
         if words := reading.take(document(chunks, patience=patience)):
             say(words)
@@ -164,16 +164,15 @@ def read(
         raise Rubbish(start[:QUOTED].decode("utf-8", "replace"))
     last, any_event = time.monotonic(), False
     for data in events(chunks):
-        if not data:
-            if time.monotonic() - last > patience:
-                raise Silence
-            continue
-        last, any_event = time.monotonic(), True
+        any_event = any_event or bool(data)
         if data.strip() == "[DONE]":
             reading.done = True
             return
-        if words := reading.take(_json(data)):
+        if data and (words := reading.take(_json(data))):
             say(words)
+            last = time.monotonic()
+        elif time.monotonic() - last > patience:
+            raise Silence
         if reading.error is not None:
             return
         if reading.size > most:
@@ -224,13 +223,14 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest.removesuffix(b"\r")
 
 
-def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
-    """Return how the bytes begin, white space left out, and all of them."""
-    iterator, before = iter(chunks), []
+def _peeked(chunks: Iterable[bytes], patience: float) -> tuple[bytes, Iterable[bytes]]:
+    """Return how the bytes begin, and all of them; white space before them is a sign of life."""
+    begun, iterator = time.monotonic(), iter(chunks)
     for chunk in iterator:
-        before.append(chunk)
-        if start := b"".join(before).lstrip(b"\xef\xbb\xbf \t\r\n"):
+        if start := chunk.lstrip(b"\xef\xbb\xbf \t\r\n"):
             return start, itertools.chain([start], iterator)
+        if time.monotonic() - begun > patience:
+            raise Silence
     return b"", ()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from autoresearch_kit import tokens
-from autoresearch_kit.failures import Failure
+from autoresearch_kit.endpoint.failures import Failure
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 TRANSPORT = ("extra_headers", "extra_query")
@@ -22,8 +22,8 @@ class Request:
 
     Attributes
     ----------
-    most
-        Tokens of the reply; may be lowered to what a server has room for.
+    wanted, most
+        Tokens of the reply as asked for, and as far as the server has room for them.
     transport
         What goes beside the body: headers and query.
 
@@ -52,7 +52,7 @@ class Request:
         self._streams = bool(given.get("stream", True))
         chosen = [name for name in LIMITS if isinstance(given.get(name), int)]
         self.limits = (*chosen, *(name for name in limits if name not in chosen))
-        self.most = int(given[chosen[0]]) if chosen else most
+        self.wanted = self.most = int(given[chosen[0]]) if chosen else most
         own = {"stream", "stream_options", "extra_body", "model", "messages", *LIMITS, *TRANSPORT}
         self._given = {name: value for name, value in given.items() if name not in own}
         # A value that no server can be told is better known here.
