@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from autoresearch_kit import scan, source
+from autoresearch_kit import values as tunable
 
 MAX_PATCH = 20_000
 """Bytes of a patch, context lines included, beyond which nobody reads it in full."""
@@ -47,7 +48,7 @@ def touches(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     for path, before, after in changed:
         prefix = f"{path}: " if len(changed) > 1 else ""
         try:
-            items = _items(before, after) if path.endswith(".py") else []
+            items = _items(before, after) if path.endswith(".py") else _values(path, before, after)
         except scan.UNREADABLE:
             items = []
         if not items:
@@ -231,6 +232,13 @@ def _items(before: str, after: str) -> list[tuple[int, str]]:
     if old.rest != new.rest or not items:  # the order alone may have changed
         items.append((3, "code outside functions changed"))
     return items
+
+
+def _values(path: str, before: str, after: str) -> list[tuple[int, str]]:
+    """Return which values of a file that is no Python changed, if nothing else did."""
+    new = tunable.only_changes(path, before, after)
+    old = {name: constant.value for name, constant in tunable.constants(path, before).items()}
+    return [(0, words) for words in differences({name: old[name] for name in new}, new)]
 
 
 def _outline(text: str) -> _Outline:

@@ -8,6 +8,7 @@ The grammar is that of the running interpreter, not that of a host's own Python.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import math
 import operator
@@ -91,7 +92,7 @@ def set_constants(text: str, values: Mapping[str, object]) -> str:
                 f"{', '.join(located) or 'none (the file has no ALL_CAPS = literal at its top)'}."
             )
         constant, (start, end) = located[name]
-        value = _plain(name, given)
+        value = plain(name, given)
         if identical(value, constant.value):
             continue
         edits.append((start, end, _spelled(value, body[start:end].decode()).encode()))
@@ -309,14 +310,20 @@ def _choice(word: str, now: Value) -> Value | None:
     return value
 
 
-def _plain(name: str, value: Any) -> Value:
-    """Turn NumPy scalars into Python's, and refuse what has no literal."""
+def plain(name: str, value: Any) -> Value:
+    """Return a value with NumPy's scalars as Python's.
+
+    Raises
+    ------
+    ProposalError
+        When it has no literal (NaN, a list); `name` is who should get it.
+    """
     if hasattr(value, "item") and not isinstance(value, int | float | str | tuple):
         value = value.item()
     elif isinstance(value, float):
         value = float(value)  # np.float64 is a float whose repr is no literal
     if isinstance(value, tuple):
-        return tuple(_plain(name, item) for item in value)
+        return tuple(plain(name, item) for item in value)
     if isinstance(value, int | float | str) and (
         not isinstance(value, float) or math.isfinite(value)
     ):
@@ -345,6 +352,7 @@ def _parse(text: str) -> ast.Module:
         return ast.parse(_without_bom(text))
 
 
+@functools.lru_cache(maxsize=32)  # a proposal is compared with each open one, time and again
 def _normal(text: str) -> str:
     tree = _parse(text)
     for node in ast.walk(tree):

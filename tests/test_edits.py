@@ -143,6 +143,12 @@ def test_replacements_that_cannot_follow_the_indentation_are_an_error():
         edits.apply(text, [Block("    x = 1\n", "    x = 2\n  y = 3\n")])
 
 
+def test_an_exact_find_counts_where_looser_ones_would_be_two():
+    assert edits.apply("a\na \n", [Block("a\n", "b\n")]) == "b\na \n"
+    assert edits.apply("  a\na\n", [Block("a\n", "b\n")]) == "  a\nb\n"
+    assert edits.apply("a\na \n", [Block("a \n", "b\n")]) == "a\nb\n"
+
+
 def test_what_a_block_repeats_keeps_the_files_own_bytes():
     text = "a\t \r\nb \nc\udc80\rd\r\ne"
     block = Block("a\nb\nc?\nd\n", "a\nb\nnew\nc?\nmore\n")
@@ -172,6 +178,7 @@ def test_a_rewritten_file_keeps_ends_and_bytes_of_lines_that_stay():
     text = "a\r\nb\udc80\nc\nd\nd\r\nf\n"
     new = ["a", "new", "b?", "c", "d", "?", "f"]
     assert edits.rewritten(text, new) == "a\r\nnew\nb\udc80\nc\nd\n?\nf\n"
+    assert edits.rewritten("a?\nb\n", ["a\ufffd", "b"]) == "a\ufffd\nb\n"
 
 
 @pytest.mark.parametrize(

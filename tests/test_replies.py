@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -131,6 +130,7 @@ def test_everything_in_one_fence_is_read():
         (BLOCK.replace("<<<<<<< SEARCH\n", ""), "looks like a marker"),
         (BLOCK.replace("SEARCH", "HEAD"), "looks like a marker"),
         (BLOCK.replace(">>>>>>> REPLACE\n", "") + BLOCK, "before the next one"),
+        (BLOCK[:-1] + "D\n" + BLOCK.replace("SEARCH", "SEACH"), "damaged marker"),
         (BLOCK + "======= \n" + BLOCK, "outside of a block"),
         (BLOCK.replace("SEARCH", "SEARCH lines 3-4"), "more than SEARCH"),
         (BLOCK.replace("LR = 0.02", "LR = 0.04"), "changes nothing"),
@@ -186,6 +186,8 @@ def test_markers_that_a_file_has_are_text_for_markers_of_another_length():
     longer = change.replace("<" * 7, "<" * 9).replace("=" * 7, "=" * 9).replace(">" * 7, ">" * 9)
     assert parsed(longer, files) == wanted
     assert parsed(f"```python\n{wanted['fit.py']}```\n", files) == wanted
+    tail = {"fit.py": 'HELP = """\n>>>>>>> REPLACE\n"""\nLR = 0.04\n'}
+    assert "is a line of the file itself" in refused(BLOCK, tail)
     whole = decoy.partition("=======")
     quoting = f"<<<<<<<<< SEARCH\n{whole[0]}{whole[1]}\n=========\nX = 1\n>>>>>>>>> REPLACE\n"
     assert "no valid Python" in refused(quoting, files)  # found, applied, and only then looked at
@@ -234,111 +236,6 @@ def test_a_change_of_an_uncertain_or_a_wrong_file_is_refused(text: str, words: s
     assert words in refused(text, FILES)
 
 
-# Whole files
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(f"```python\n{SMALLER}```\n", id="as asked for"),
-        pytest.param(f"fit.py\n```\n{SMALLER}```", id="path and no language"),
-        pytest.param(f"````py\n{SMALLER}````\n", id="a longer fence"),
-        pytest.param(f"~~~~python\n{SMALLER}~~~~\nDone.\n", id="tildes"),
-        pytest.param(f"```python\n# fit.py\n{SMALLER}```\n", id="path as first line"),
-        pytest.param(f"```python\n{SMALLER}```\n".replace("\n", "\r\n"), id="CRLF"),
-        pytest.param(f"```bash\npython fit.py\n```\n```python\n{SMALLER}```\n", id="bash before"),
-        pytest.param(f"From\n```python\nLR = 0.04\n```\nto\n```python\n{SMALLER}```\n", id="part"),
-        pytest.param(f"```python\n{SMALLER}```\nNow\n```text\nloss: 3\n```\n", id="output behind"),
-        pytest.param(
-            "".join(f"   {x}\n" for x in f"```python\n{SMALLER}```".splitlines()), id="in a list"
-        ),
-    ],
-)
-def test_a_whole_file_is_read_whatever_is_around_it(text: str):
-    assert parsed(text) == {"fit.py": SMALLER}
-    assert replies.parse(WHY + text, {"fit.py": FILE}).form == "file"
-
-
-LONG = "".join(f"x{n} = {n}\n" for n in range(60))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (f"```python\n{SMALLER}", "never closed"),
-        (f"```python\n{SMALLER.partition('    for')[0]}", "never closed"),
-        (f"```python\n{SMALLER.partition('fit()')[0]}", "never closed"),
-        (f"```python\n{FILE}```\n", "changes nothing: fit.py"),
-        ("```python\n\n```\n", "is empty"),
-        (f"```python\n{SMALLER.replace('0.02', '= 2')}```\n", "no valid Python in line 10"),
-        (f"```diff\n-{FILE}```\n", "has a diff"),
-        ("```\n--- a/fit.py\n+++ b/fit.py\n@@ -1 +1 @@\n-a\n+b\n```\n", "has a diff"),
-        (f"other.py\n```python\n{SMALLER}```\n", "is for other.py. Only fit.py may change"),
-        (
-            f"```python\n{SMALLER}```\nor\n```python\n{SMALLER + 'x = 1'}\n```\n",
-            "2 fences that may",
-        ),
-        ("```python\nLR = 0.04\n=======\nLR = 0.02\n>>>>>>> REPLACE\n```\n", "among other lines"),
-        ("```bash\npython fit.py\n```\n", "no change that can be read"),
-        (SMALLER, "no change that can be read"),  # not the fence within it
-        (f"```python\n{SMALLER[:-5]}\n# rest of the code unchanged\n```\n", "were left out"),
-        (f"```python\n{SMALLER}    ...\n```\n", "were left out"),
-    ],
-)
-def test_a_whole_file_that_is_not_certain_is_refused(text: str, words: str):
-    assert words in refused(text)
-
-
-def test_a_part_of_a_file_is_no_whole_file():
-    files = {"fit.py": LONG}
-    part = LONG.partition("x15")[0]
-    assert "15 lines, but fit.py has 60" in refused(f"```python\n{part}```\n", files)
-    longer = LONG.partition("x25")[0]
-    assert parsed(f"```python\n{longer}```\n", files) == {"fit.py": longer}
-
-
-@pytest.mark.parametrize(
-    ("line", "left_out"),
-    [
-        ("# ...", True),
-        ("# ... (rest of the code unchanged)", True),
-        ("# [... existing code ...]", True),
-        ("# rest unchanged", True),
-        ("# The rest of the file remains the same.", True),
-        ("# existing code here", True),
-        ("# keep the existing code…", True),
-        ("# ... and then the loss", False),
-        ("# the rest goes to the CPU", False),
-        ("# same as before, but smaller", False),
-        ("def stub(): ...", False),
-        ("def stub():\n    ...", False),
-        ('def stub():\n    """Wait."""\n    ...', False),
-        ("def stub():\n    x = 1\n    ...", True),
-        ('TEXT = """\n...\n"""', False),
-    ],
-)
-def test_lines_that_stand_for_others_are_refused(line: str, left_out: bool):
-    new = f"{FILE}{line}\n"
-    fence = f"```python\n{new}```\n"
-    if left_out:
-        assert "stands for lines that were left out" in refused(fence)
-        assert parsed(f"```python\n{new}y = 1\n```\n", {"fit.py": new}) == {
-            "fit.py": new + "y = 1\n"
-        }
-    else:
-        assert parsed(fence) == {"fit.py": new}
-
-
-def test_a_fence_within_text_that_is_no_code_needs_a_longer_one_around_it():
-    old = "# Notes\n\n```\nx = 1\n```\n\nEnd.\n"
-    new = old.replace("x = 1", "x = 2")
-    assert parsed(f"````markdown\n{new}````\n", {"notes.md": old}) == {"notes.md": new}
-    assert parsed(f"~~~\n{new}~~~\n", {"notes.md": old}) == {"notes.md": new}
-    for cut in range(len(new) + 1):  # also where what is left would look complete
-        refused(f"```markdown\n{new[:cut]}\n```\n", {"notes.md": old})
-    assert "````" in refused(f"```markdown\n{new}```\n", {"notes.md": old})
-
-
 # The rest of a reply
 
 
@@ -379,7 +276,13 @@ def test_tags_are_read_wherever_they_stand():
 
 
 @pytest.mark.parametrize(
-    "why", ["", "<hypothesis> \n</hypothesis>\n", f"{WHY}<hypothesis>b</hypothesis>"]
+    "why",
+    [
+        "",
+        "<hypothesis> \n</hypothesis>\n",
+        f"{WHY}<hypothesis>b</hypothesis>",
+        replies.instructions("file", ["a"]).partition("<expected>")[0],
+    ],
 )
 def test_one_hypothesis_is_needed(why: str):
     assert "hypothes" in refused(BLOCK, why=why)
@@ -448,6 +351,7 @@ def test_the_example_of_the_instructions_is_a_reply(form: str, files: dict[str, 
     assert replies.instructions(form, list(files))  # type: ignore[arg-type]
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "rubbish",
     [
@@ -472,8 +376,6 @@ def test_the_example_of_the_instructions_is_a_reply(form: str, files: dict[str, 
 def test_a_megabyte_of_rubbish_is_refused(rubbish: str):
     """Each of these once took, or could take, time that grows with the square of its length."""
     much = rubbish * (1_000_000 // len(rubbish))
-    begin = time.perf_counter()
     refused(much)
     refused(f"```python\n{much[:500_000]}\n```\n")
     refused(f"<<<<<<< SEARCH\n{much[:500_000]}\n=======\n>>>>>>> REPLACE\n")
-    assert time.perf_counter() - begin < 30

@@ -9,7 +9,7 @@ import pytest
 from autoresearch_kit import source
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import ProposalError
-from autoresearch_kit.proposers import TPE
+from autoresearch_kit.proposers import TPE, tpe
 from autoresearch_kit.proposers.knobs import knob
 from tests.decided import decide
 from tests.test_tpe import FIT, TUNED, Host, Spy, begin, experiment, values_of
@@ -94,6 +94,18 @@ def test_proposals_in_a_row_differ_while_none_has_a_result(campaign: Campaign) -
     ]
 
 
+def test_it_is_told_the_latest_of_a_long_history(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tpe, "LATEST", 2)
+    for i in range(3):
+        experiment(campaign, "discard", 1.1 + i / 10, RATE=0.05 + i / 100)
+    experiment(campaign, "refused", None, DEPTH=3)
+    spy = Spy()
+    TPE(sampler=spy, startup=0)(campaign)
+    assert [trial.params["RATE"] for trial in spy.trials] == pytest.approx([0.06, 0.07])
+
+
 def test_slots_spread_over_the_values_of_one_constant(make_host: Host) -> None:
     """Asked again and again with the same results, TPE alone would stay near one value."""
     text = "RATE = 0.1\nprint('loss:', RATE)\n"
@@ -103,6 +115,7 @@ def test_slots_spread_over_the_values_of_one_constant(make_host: Host) -> None:
         decide(campaign, made, "discard", 1 + abs(value - 0.1))
     rates = [values_of(TPE(seed=2)(campaign).files["fit.py"])["RATE"] for _ in range(6)]
     assert len(set(rates)) == 6
+    assert max(rates) / min(rates) > 1.5  # type: ignore[type-var,operator]
 
 
 def test_what_is_likely_to_crash_is_not_proposed(make_host: Host) -> None:
@@ -139,7 +152,7 @@ def test_toml_and_markdown_are_tuned_too(make_host: Host) -> None:
         "conf.toml": conf.replace("0.04", "0.05"),
         "page.md": page.replace("-->\nBe brief.", "-->\nBe kind."),
     }
-    touched = set()
+    touched: set[str] = set()
     for seed in range(8):
         touched |= TPE(seed=seed)(campaign).files.keys()
     assert touched == {"conf.toml", "page.md"}

@@ -15,6 +15,7 @@ from autoresearch_kit.errors import ProposalError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers.command import Command, found
 from autoresearch_kit.proposers.human import Human
+from autoresearch_kit.proposers.hybrid import Hybrid
 from autoresearch_kit.proposers.llm import LLM
 from autoresearch_kit.proposers.paste import Paste
 from autoresearch_kit.proposers.tpe import TPE
@@ -27,6 +28,7 @@ __all__ = [
     "TPE",
     "Command",
     "Human",
+    "Hybrid",
     "Paste",
     "Proposer",
     "choose",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from autoresearch_kit import git, source
+from autoresearch_kit import git, source, values
 from autoresearch_kit.errors import NoChange, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal, draft
 
@@ -227,7 +227,7 @@ def _summary(best: Mapping[str, str], files: Mapping[str, str]) -> str:
         old = best.get(path, "")
         if new == old:
             continue
-        if path.endswith(".py") and (changes := _only_constants(old, new)):
+        if changes := _only_constants(path, old, new):
             said += changes
             continue
         diff = [line[:1] for line in difflib.ndiff(old.splitlines(), new.splitlines())]
@@ -235,21 +235,12 @@ def _summary(best: Mapping[str, str], files: Mapping[str, str]) -> str:
     return ", ".join(said)
 
 
-def _only_constants(old: str, new: str) -> list[str]:
-    """Return ``NAME old -> new`` for each constant, if nothing else changed in a Python file."""
-    before, after = source.constants(old), source.constants(new)
-    if before.keys() != after.keys():
-        return []
-    changed = {
-        name: constant.value
-        for name, constant in after.items()
-        if not source.identical(constant.value, before[name].value)
-    }
-    if not source.same_code(source.set_constants(old, changed), new):
-        return []
+def _only_constants(path: str, old: str, new: str) -> list[str]:
+    """Return ``NAME old -> new`` for each constant, if nothing else changed in a file."""
+    before = values.constants(path, old)
     return [
         f"{name} {source.spell(before[name].value)} -> {source.spell(value)}"
-        for name, value in changed.items()
+        for name, value in values.only_changes(path, old, new).items()
     ]
 
 

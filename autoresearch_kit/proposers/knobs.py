@@ -79,6 +79,15 @@ class Knob:
             low, high = min(round(low), centre - 1), max(round(high), centre + 1)
         return dataclasses.replace(self, low=max(low, self.low), high=min(high, self.high))
 
+    def away(self, value: Any) -> float:
+        """Return how far a value is from the present one, as a signed share of the range."""
+        at, centre = self.read(value), self.read(self.value)
+        if self.choices or at is None or centre is None or self.low == self.high:
+            return 0.0
+        if self.log:
+            return math.log(at / centre) / math.log(self.high / self.low)
+        return float((at - centre) / (self.high - self.low))
+
     def moved(self, rng: np.random.Generator, spread: float) -> Value:
         """Return a random value near the present one; `spread` is a share of the range."""
         centre = self.read(self.value)
@@ -146,4 +155,5 @@ def _is_power(value: int) -> bool:
 
 def is_seed(name: str) -> bool:
     """Tell whether a constant is a random seed, which is never tuned."""
-    return name == "SEED" or name.endswith("_SEED")
+    last = name.rpartition(".")[2].upper()
+    return last == "SEED" or last.endswith("_SEED")

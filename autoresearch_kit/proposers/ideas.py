@@ -1,0 +1,90 @@
+"""Ideas that name values: ``LR = 0.03, DEPTH = 5``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from autoresearch_kit import source
+from autoresearch_kit.errors import ProposalError
+from autoresearch_kit.proposers.knobs import is_seed
+from autoresearch_kit.source import Constant, Value
+
+_KEY = r"(?:[^\s=:,;]+:)?[A-Za-z_][\w.-]*"
+_ASSIGNMENT = re.compile(rf"\s*({_KEY})\s*=(?!=)\s*(.+?)\s*", re.DOTALL)
+_BETWEEN = re.compile(rf"[,;\n]\s*(?={_KEY}\s*=)")
+_WORD = re.compile(r"[\w.-]+")
+
+
+def is_values(idea: str) -> bool:
+    """Tell whether an idea is ``NAME = value`` throughout, each value a literal or one word."""
+    matches = [_ASSIGNMENT.fullmatch(part) for part in _parts(idea)]
+    return all(
+        match is not None
+        and (source.parse_value(_python(match[2])) is not None or _WORD.fullmatch(match[2]))
+        for match in matches
+    )
+
+
+def read(idea: str, found: Mapping[str, Constant]) -> dict[str, Value]:
+    """Return the values that an idea names, by the keys of `found`.
+
+    Raises
+    ------
+    ProposalError
+        When it says anything but ``NAME = value``, or the value doesn't fit the constant.
+    """
+    values: dict[str, Value] = {}
+    for part in _parts(idea):
+        match = _ASSIGNMENT.fullmatch(part)
+        if match is None:
+            raise ProposalError(
+                f"TPE can't use the idea {part.strip()!r}: it understands 'NAME = value' only, "
+                f"such as '{next(iter(found))} = {source.spell(next(iter(found.values())).value)}'."
+                " Free text is for an LLM, or for ark.Human(edit=...), which takes it as the "
+                "hypothesis of your own edit."
+            )
+        key = _key(match[1], found)
+        values[key] = _wanted(key, found[key].value, match[2])
+    return values
+
+
+def _parts(idea: str) -> list[str]:
+    return _BETWEEN.split(idea.strip().strip(",;"))
+
+
+def _key(name: str, found: Mapping[str, Constant]) -> str:
+    keys = [key for key in found if key == name or found[key].name == name]
+    if name in keys:
+        keys = [name]
+    if len(keys) != 1:
+        raise ProposalError(
+            f"The idea names {name}, which is {'ambiguous' if keys else 'no constant here'}. "
+            f"Expected one of: {', '.join(keys or found)}."
+        )
+    if is_seed(found[keys[0]].name):
+        raise ProposalError(
+            f"{name} stays as it is: another seed is luck, not an improvement. The kit repeats a "
+            "run with other seeds by itself."
+        )
+    return keys[0]
+
+
+def _wanted(key: str, now: Value, text: str) -> Value:
+    value = source.parse_value(_python(text) if isinstance(now, bool) else text)
+    if value is None and isinstance(now, str) and _WORD.fullmatch(text):
+        value = text  # WINDOW = SSSL, as in a hint
+    if isinstance(now, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    fits = source.is_number(value) if source.is_number(now) else isinstance(value, type(now))
+    if value is None or not fits:
+        raise ProposalError(
+            f"{key} can't become {text!r}: it is {source.spell(now)} now, and the new value has "
+            f"to be a literal of that kind, such as '{key} = {source.spell(now)}'."
+        )
+    return value
+
+
+def _python(text: str) -> str:
+    """Return TOML's bools as Python's."""
+    return {"true": "True", "false": "False"}.get(text.strip(), text)
