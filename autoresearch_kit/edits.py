@@ -165,10 +165,10 @@ def _news(match: Match, search: list[str], replace: list[str], name: str) -> lis
 def _indented(line: str, match: Match, name: str) -> str:
     """Move a new line as far as the lines that were searched for had to be moved."""
     given, real = match.given, match.real
-    if given == real or not line.strip():
-        return line
     if line.startswith(given):
         return real + line[len(given) :]
+    if given == real or not line.strip():
+        return line
     if real.startswith(given):
         return real[len(given) :] + line
     if given.startswith(real) and line.startswith(given[len(real) :]):
@@ -184,20 +184,23 @@ def _check_apart(hunks: Sequence[_Hunk]) -> None:
     """Raise unless the result is the same in whatever order the blocks are applied."""
     owner: dict[int, _Hunk] = {}
     between: dict[int, _Hunk] = {}  # insertions before a line
-    for hunk in hunks:
+    for hunk in sorted(hunks, key=lambda hunk: (hunk.start, hunk.end)):
         for at in range(hunk.first, hunk.last):
             if at in owner:
                 raise ReplyError(_touching(owner[at], hunk, at))
             owner[at] = hunk
         if hunk.first == hunk.last and hunk.lines:
-            if hunk.first in between:
-                raise ReplyError(_touching(between[hunk.first], hunk, hunk.first))
+            other = between.get(hunk.first, hunk)
+            # Behind the lines of one block and before those of the next is no contradiction.
+            if other is not hunk and (other.end > hunk.start or other.start == hunk.start):
+                raise ReplyError(_touching(other, hunk, hunk.first))
             between[hunk.first] = hunk
     for hunk in hunks:
         for at in range(hunk.start, hunk.end):
             changed = owner.get(at, hunk)
             added = between.get(at, hunk) if at > hunk.start else hunk
-            if (other := added if changed is hunk else changed) is not hunk:
+            other = added if changed is hunk else changed
+            if other is not hunk:
                 raise ReplyError(_touching(hunk, other, at))
 
 
@@ -205,7 +208,7 @@ def _joined(file: Lined, hunks: Sequence[_Hunk]) -> str:
     made: list[tuple[str, str]] = []
     done = 0
     old = list(zip(file.lines, file.ends, strict=True))
-    for hunk in sorted(hunks, key=lambda hunk: (hunk.first, hunk.last)):
+    for hunk in sorted(hunks, key=lambda hunk: (hunk.first, hunk.last, hunk.start)):
         made += old[done : hunk.first]
         made += [(line, "") if isinstance(line, str) else old[line] for line in hunk.lines]
         done = hunk.last

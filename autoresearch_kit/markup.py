@@ -45,10 +45,15 @@ _PATH = re.compile(
     r"[\w./+-]+\.(?:py|pyi|toml|md|txt|json|ya?ml|cfg|ini|sh|c|cc|cpp|cu|h|js|ts|rs|go|jl|r|ipynb)"
 )
 _PYTHON = {"", "python", "python3", "py", "plaintext", "code"}
+_OWN = (
+    "is a line of the file itself, so it can't be a marker too. Write markers of another length, "
+    "all three of a block with 9 characters or with 6."
+)
+_CUT_OFF = "If the reply was too long and cut off, write a shorter one."
 _MANY = 100  # blocks or fences
 _LONGEST = 600_000  # characters of a reply, thoughts left aside
 _NEAR = 200  # marks of fences among which the end of one is looked for
-_TRIES = 8  # ends of a fence that are compiled
+_TRIES = 40  # ends of a fence that are compiled
 _COMPILED = 600_000  # characters, all in all
 
 
@@ -224,11 +229,7 @@ class _Reader:
         raise ReplyError(f"Line {at + self.skipped + 1} of the reply ({shown}) {words}")
 
     def _unclosed_fence(self, at: int) -> NoReturn:
-        self._fail(
-            at,
-            "opens a fence that is never closed. The reply may have been cut off: write all of it, "
-            "and shorter if it was too long.",
-        )
+        self._fail(at, f"opens a fence that is never closed. {_CUT_OFF}")
 
     def _is_head(self, at: int) -> bool:
         line = self.lines[at]
@@ -244,11 +245,7 @@ class _Reader:
             self._fail(self.at, "has thoughts in the middle. Write the final answer only.")
         if is_marker(line) or set(word) == {"<"} or word in {"`", "``"}:
             if word in self.known:
-                self._fail(
-                    self.at,
-                    "is a line of the file itself. Write markers of another length, all three of "
-                    "a block with 9 characters or with 6.",
-                )
+                self._fail(self.at, _OWN)
             self._fail(
                 self.at,
                 "looks like a marker, but has no place there. A block is <<<<<<< SEARCH, old "
@@ -313,11 +310,7 @@ class _Reader:
             marker = last or HEAD.fullmatch(line)
             if line.strip() in self.known:
                 if marker and len(marker[1]) == size:
-                    self._fail(
-                        at,
-                        "is a line of the file itself, so it can't be a marker too. Write markers "
-                        "of another length, all three of a block with 9 characters or with 6.",
-                    )
+                    self._fail(at, _OWN)
             elif last:
                 inside = tuple(self.lines[begin + 1 : at])
                 self.bodies.append(Body(inside, path, begin + self.skipped + 1, size))
@@ -330,11 +323,7 @@ class _Reader:
                 self._fail(begin, "begins a block that has no >>>>>>> REPLACE before the next one.")
             else:
                 self._fail(at, "looks like a damaged marker. Write the block again.")
-        self._fail(
-            begin,
-            "begins a block that has no >>>>>>> REPLACE. The reply may have been cut off: write "
-            "all of it, and shorter if it was too long.",
-        )
+        self._fail(begin, f"begins a block that has no >>>>>>> REPLACE. {_CUT_OFF}")
 
     def _fence(self, indent: str, mark: str, rest: str) -> None:
         begin = self.at
@@ -388,7 +377,8 @@ class _Reader:
         ]
         ends = [at for at, rest in similar if not rest]
         # A text that compiles can't go on with a fence's mark, so at most one end compiles.
-        fits = (at for at in ends[:_TRIES] if python and self._compiles(self.at + 1, at))
+        likely = [*ends[:1], *ends[-1:], *ends[1:_TRIES]] if python else []
+        fits = (at for at in likely if self._compiles(self.at + 1, at))
         if not (end := next(fits, 0)):
             depth = itertools.accumulate((1 if rest else -1 for _, rest in similar), initial=1)
             balanced = (at for (at, _), open in zip(similar, [*depth][1:], strict=True) if not open)

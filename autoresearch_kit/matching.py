@@ -7,6 +7,7 @@ UTF-8 and a byte order mark, which a model can't see, count as equal to what it 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import re
@@ -53,7 +54,7 @@ class Lined:
     @functools.cached_property
     def loose(self) -> list[str]:
         """... without trailing white space."""
-        return list(map(_loose, self.exact))
+        return list(map(str.rstrip, self.exact))
 
     @functools.cached_property
     def haystacks(self) -> tuple[str, str]:
@@ -107,10 +108,16 @@ def find(file: Lined, search: Sequence[str]) -> list[Match]:
     if not search:
         return []
     found = _climbed(file, (tuple(search),))
-    if found or not any(map(_GAP.fullmatch, search)):
-        return found
-    wanted = tuple(tuple(part) for part in parts(search) if part)
-    return _climbed(file, wanted) if 0 < len(wanted) <= MOST else []
+    if not found and any(map(_GAP.fullmatch, search)):
+        wanted = tuple(tuple(part) for part in parts(search) if part)
+        found = _climbed(file, wanted) if 0 < len(wanted) <= MOST else []
+    if not found and search[0].startswith("\ufeff"):  # the file's mark, which is no part of a line
+        first, *rest = search
+        found = [
+            dataclasses.replace(match, parts=((first, *match.parts[0][1:]), *match.parts[1:]))
+            for match in find(file, [first.lstrip("\ufeff"), *rest])
+        ]
+    return found
 
 
 def parts(texts: Sequence[str]) -> list[list[str]]:
@@ -163,10 +170,6 @@ def margin(texts: Sequence[str]) -> str:
     return low[: next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), None)]
 
 
-def _loose(line: str) -> str:
-    return line.lstrip("\ufeff").rstrip()
-
-
 def _hay(keys: Sequence[str]) -> str:
     return "\n".join(["", *keys, ""])
 
@@ -175,7 +178,7 @@ def _climbed(file: Lined, wanted: tuple[tuple[str, ...], ...]) -> list[Match]:
     if sum(map(len, wanted)) > len(file.lines):
         return []
     exact = [list(map(shown, part)) for part in wanted]
-    loose = [list(map(_loose, part)) for part in exact]
+    loose = [list(map(str.rstrip, part)) for part in exact]
     for rung, keys, sought in ((0, file.exact, exact), (1, file.loose, loose)):
         if found := _ordered(keys, file.haystacks[rung], sought):
             return [Match(wanted, starts) for starts in found]

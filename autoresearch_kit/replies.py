@@ -22,6 +22,7 @@ thoughtless = markup.thoughtless
 MAX_BYTES = 200_000
 """Largest mutable file that a proposal may write."""
 
+_EXAMPLE = "What you change and why it should help, in a few sentences."
 _LENGTH = 2_000  # characters of an error
 _NUMBER = re.compile(
     r"[~≈]?\s*([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:e[+-]?\d{1,4})?)(?![\d%])"
@@ -96,7 +97,7 @@ def instructions(
     tags = [
         "Reply in plain text, without JSON. Begin with these tags:",
         "",
-        "<hypothesis>What you change and why it should help, in a few sentences.</hypothesis>",
+        f"<hypothesis>{_EXAMPLE}</hypothesis>",
         "<expected>The change of the metric that you expect, with its sign: -0.01</expected>",
         "",
         "If an earlier experiment tried the same and you have a reason to try again, add",
@@ -172,8 +173,10 @@ def _read(text: str, files: Mapping[str, str]) -> Reply:
     said = markup.read(text, files)
     problems = []
     hypotheses = list(dict.fromkeys(filter(None, said.tags.get("hypothesis", []))))
-    if not hypotheses:
-        problems.append("The reply has no <hypothesis>…</hypothesis>: say what you change and why.")
+    if not hypotheses or hypotheses == [_EXAMPLE]:  # weak models copy the example
+        problems.append(
+            "The reply has no <hypothesis>…</hypothesis> of its own: say what you change and why."
+        )
     elif len(hypotheses) > 1:
         problems.append("The reply has several hypotheses. Make one change, with one hypothesis.")
     changed: dict[str, str] = {}
@@ -258,7 +261,7 @@ def _block(number: int, body: Body, files: Mapping[str, str]) -> Block:
         for file in [matching.lined(files[path])]
         for at, rule in rules[: matching.MOST]
         if (ends := [match.end for match in matching.find(file, body.lines[:at])])
-        or not (at or file.lines)
+        or (not at and (len(rules) > 1 or not file.lines))
     ]
     found = list(dict.fromkeys(path for path, _, _ in readings))
     if len(paths) > 1 and len(found) != 1:

@@ -73,7 +73,8 @@ def found(
             continue
         if _is_quoted(lines, files[path]):
             continue
-        if title == path and suffix != ".md" and lines[0] not in matching.lined(files[path]).lines[:3]:
+        top = matching.lined(files[path]).lines[:3]
+        if title == path and suffix != ".md" and lines[0] not in top:
             fence = dataclasses.replace(fence, lines=lines[1:])
         if all(fence.lines != other.lines for other in claims.setdefault(path, [])):
             claims[path].append(fence)
@@ -176,7 +177,7 @@ def _is_quoted(lines: Sequence[str], old: str) -> bool:
     """Tell whether a fence is one that the file has inside; its outer one was forgotten then."""
     file = matching.lined(old)
     return any(
-        0 < match.starts[0]
+        match.starts[0] > 0
         and match.end < len(file.lines)
         and markup.fence(file.lines[match.starts[0] - 1])
         and markup.fence(file.lines[match.end])

@@ -210,7 +210,8 @@ def test_one_file_owns_each_outside_world(package: str, owner: str):
         for name in MODULES
         for node in ast.walk(ast.parse(MODULES[name].read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
-        and package in {(getattr(node, "module", "") or "").partition(".")[0]}
+        and package
+        in {(getattr(node, "module", "") or "").partition(".")[0]}
         | {alias.name.partition(".")[0] for alias in node.names}
     }
     assert importers <= {owner}

@@ -16,7 +16,7 @@ from autoresearch_kit import files, keys, progress
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import Duplicate, EndpointError, NoChange, ProposalError, ReplyError
 from autoresearch_kit.proposal import Proposal
-from autoresearch_kit.proposers import ideas
+from autoresearch_kit.proposers import ideas, submission
 from autoresearch_kit.proposers.tpe import TPE
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Hybrid:
             raise error from None  # what is wrong with the model is easier to repair
         files.write_text(made.folder / "attachments" / "llm-error.txt", f"{why}\n")
         told = f"{made.hypothesis} (in place of {_name(self.llm)}: {_kind(error)})"
-        return proposals.claim(dataclasses.replace(made, hypothesis=told), made.key)
+        return submission.settle(campaign, dataclasses.replace(made, hypothesis=told))
 
     def _ask_llm(self, campaign: Campaign, idea: str | None, revises: Proposal | None) -> Proposal:
         more: dict[str, Any] = {}

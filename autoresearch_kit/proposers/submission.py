@@ -8,13 +8,14 @@ misses it, whatever is killed in between.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from autoresearch_kit import admission, behalf, duplicates, keys
 from autoresearch_kit import files as store
 from autoresearch_kit.errors import ProposalError
-from autoresearch_kit.proposal import Proposal, draft
+from autoresearch_kit.proposal import Proposal, claim, draft
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
@@ -76,6 +77,20 @@ def submit(
         )
         failures.pop(behalf.key(), None)
         return made
+
+
+def settle(campaign: Campaign, made: Proposal) -> Proposal:
+    """Let a proposal by somebody else pay for the caller's failed tries; return it."""
+    with _failures(campaign) as failures:
+        earlier = failures.pop(behalf.key(), {})
+        return claim(
+            dataclasses.replace(
+                made,
+                cost=added(made.cost, _without_count(earlier)),
+                rejected=made.rejected + int(earlier.get("rejected", 0)),
+            ),
+            made.key,
+        )
 
 
 def fail(campaign: Campaign, cost: Cost, rejected: int) -> None:
