@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import grain, records, source
+from autoresearch_kit import grain, records, replies, source
 from autoresearch_kit.errors import Duplicate, NoChange, ProposalError
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
 
-MAX_BYTES = 200_000
+
+MAX_BYTES = replies.MAX_BYTES
 """Largest mutable file that a proposal may write."""
 
 

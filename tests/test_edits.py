@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from autoresearch_kit import edits, matching
-from autoresearch_kit.edits import Block
 from autoresearch_kit.errors import ReplyError
+from autoresearch_kit.replies import edits, matching
+from autoresearch_kit.replies.edits import Block
 
 FILE = """\
 import math

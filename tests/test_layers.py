@@ -21,15 +21,12 @@ ROWS = (
     {
         "_version",
         "behalf",
-        "edits",
         "endpoint",
         "errors",
         "files",
         "git",
         "grain",
         "keys",
-        "markup",
-        "matching",
         "patch",
         "program",
         "progress",
@@ -44,7 +41,6 @@ ROWS = (
         "tokens",
         "traits",
         "values",
-        "wholes",
         "widgets",
     },
     {

@@ -12,13 +12,13 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import endpoint, git, keys, markup, progress, replies, scratchpad, traits
+from autoresearch_kit import endpoint, git, keys, progress, replies, scratchpad, traits
 from autoresearch_kit.endpoint import Answer, Endpoint
 from autoresearch_kit.errors import Duplicate, EndpointError, ProposalError, ReplyError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import prompt as prompts
 from autoresearch_kit.proposers import submission
-from autoresearch_kit.replies import Reply
+from autoresearch_kit.replies import Reply, markup
 from autoresearch_kit.traits import Form
 
 if TYPE_CHECKING:
@@ -199,7 +199,6 @@ class _Talk:
         self._server = endpoint.server_of(asked)
         self._form = self._llm.form or traits.preferred(self._traits())
         self._begin()
-        paths = self._campaign.task.edit
         repairs, objected = 0, False
         while True:
             try:
@@ -226,7 +225,9 @@ class _Talk:
                 if repairs > REPAIRS:
                     raise
                 repairs += 1
-                whole = replies.instructions("file", paths) if repairs > REPAIRS else ""
+                whole = (
+                    replies.instructions("file", self._parent.files) if repairs > REPAIRS else ""
+                )
                 self._request(f"{error}\n{whole}")
                 if whole:
                     self._form = "file"
@@ -241,7 +242,7 @@ class _Talk:
             self._endpoint = dataclasses.replace(self._endpoint, max_tokens=room)
         self._prompt = prompts.build(
             self._campaign,
-            format=replies.instructions(self._form, self._campaign.task.edit, notes=self._notes),
+            format=replies.instructions(self._form, self._parent.files, notes=self._notes),
             budget=budget,
             ratio=known.ratio or 1.0,
             idea=self._idea,

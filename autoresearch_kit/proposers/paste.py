@@ -165,7 +165,7 @@ class _Errand:
         notes = scratchpad.is_due(campaign)
         self.prompt = prompts.build(
             campaign,
-            format=replies.instructions("blocks", campaign.task.edit, notes=notes),
+            format=replies.instructions("blocks", campaign.best.files, notes=notes),
             budget=PROMPT_TOKENS,
             idea=None if earlier else self.idea,
             revises=earlier,
@@ -236,7 +236,7 @@ class _Errand:
         if isinstance(error, Duplicate):
             return f"{error}\n\nPropose something else, in the same format."
         if len(self.tries) >= REPAIRS:
-            return f"{error}\n\n{replies.instructions('file', self.campaign.task.edit)}"
+            return f"{error}\n\n{replies.instructions('file', self.campaign.best.files)}"
         if isinstance(error, ReplyError):
             return str(error)
         return f"{error}\n\nAnswer again, in the same format."

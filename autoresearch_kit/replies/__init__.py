@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autoresearch_kit import edits, markup, matching, source, wholes
-from autoresearch_kit.edits import Block
+from autoresearch_kit import source
 from autoresearch_kit.errors import ProposalError, ReplyError
-from autoresearch_kit.markup import Body
+from autoresearch_kit.replies import edits, markup, matching, wholes
+from autoresearch_kit.replies.edits import Block
+from autoresearch_kit.replies.markup import Body
 
 thoughtless = markup.thoughtless
 

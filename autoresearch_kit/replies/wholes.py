@@ -7,9 +7,9 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from autoresearch_kit import markup, matching
 from autoresearch_kit.errors import ReplyError
-from autoresearch_kit.markup import Fence
+from autoresearch_kit.replies import markup, matching
+from autoresearch_kit.replies.markup import Fence
 
 _SMALL = 30  # lines; of a smaller file a third may be all that is left
 _ALIASES = {

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from autoresearch_kit import matching, source
+from autoresearch_kit import source
 from autoresearch_kit.errors import ProposalError, ReplyError
+from autoresearch_kit.replies import matching
 
 HEAD = re.compile(r"[ \t]*(<{5,9})[ \t]?SEARCH\b:?(.*)")
 RULE = re.compile(r"[ \t]*(={5,9})[ \t]*")

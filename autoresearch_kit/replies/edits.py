@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autoresearch_kit import matching
 from autoresearch_kit.errors import ReplyError
-from autoresearch_kit.matching import Lined, Match
+from autoresearch_kit.replies import matching
+from autoresearch_kit.replies.matching import Lined, Match
 
 _LONG = 90  # characters of a quoted line
 _MANY = 8  # quoted lines
