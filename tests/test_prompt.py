@@ -246,6 +246,19 @@ def test_every_experiment_is_a_line_with_what_became_of_it(tmp_path: Path):
     ]
 
 
+def test_a_hypothesis_that_only_repeats_the_change_is_not_told_twice(tmp_path: Path):
+    by_tpe = discarded(
+        1, constants={"LR": 0.05, "DEPTH": 4}, hypothesis="TPE: LR 0.04 -> 0.05", author="TPE"
+    )
+    by_model = discarded(
+        2, constants={"LR": 0.06, "DEPTH": 4}, hypothesis="a warmer start helps", author="LLM m"
+    )
+    lines = section(build(campaign(tmp_path, [by_tpe, by_model])), "The latest experiments")
+    assert "| LR 0.04 → 0.05 | TPE" in lines
+    assert "->" not in lines
+    assert "a warmer start helps" in lines
+
+
 def test_refusals_stand_out_even_when_they_are_old(tmp_path: Path):
     history = [
         record(1, "refused", None, reason="dropout never helped here"),

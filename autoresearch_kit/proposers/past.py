@@ -177,7 +177,7 @@ def _line(past: Past, record: Record) -> str:
         f"{past.grain.change(record.delta)}".replace(" - -", " -"),
         f"on {record.parent or 0:04d}",
         _what(past, record),
-        quoted(record.hypothesis, 180),
+        _why(past, record),
     ]
     expected = record.proposal.get("expected")
     told = []
@@ -190,6 +190,13 @@ def _line(past: Past, record: Record) -> str:
     elif status not in ("keep", "discard") or not re.search(r"\d\.\d", record.reason):
         told.append(quoted(record.reason, 200))
     return " | ".join([*parts, "; ".join(filter(None, told))]).rstrip(" |")
+
+
+def _why(past: Past, record: Record) -> str:
+    """Return the hypothesis; of an optimiser's, which only repeats what changed, who it is."""
+    items, said = _differences(past, record), record.hypothesis.replace("->", "→")
+    repeats = bool(items) and all(item in said for item in items)
+    return quoted(record.author if repeats else record.hypothesis, 180)
 
 
 def _what(past: Past, record: Record) -> str:
