@@ -17,7 +17,7 @@ from typing import Any
 from autoresearch_kit import behalf, files, keys, succession
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
-from autoresearch_kit.errors import AutoresearchError, ProposalError
+from autoresearch_kit.errors import AutoresearchError, EndpointError, ProposalError
 from autoresearch_kit.policies import Answer, Ask, settle
 from autoresearch_kit.proposal import Proposal
 
@@ -85,8 +85,17 @@ class Lent:
             place.unlink(missing_ok=True)
             answered.unlink(missing_ok=True)
         if "error" in answer:
-            raise ProposalError(answer["error"])
+            kind = answer.get("kind")
+            raise EndpointError(answer["error"], kind) if kind else ProposalError(answer["error"])
         return answer
+
+
+def kept(folder: Path, name: str) -> Any:
+    """Return a night's function as this process has it: lent from here, or packed; else None."""
+    if (folder, name) in _lent:
+        return _lent[folder, name]
+    packed = folder / f"{name}.pickle"
+    return unpack(packed) if packed.exists() else None
 
 
 def lend(
@@ -151,6 +160,6 @@ def _answer(
             return {"error": f"the proposer returned {made!r:.200}; expected a Proposal"}
         return {"proposal": made.id}
     except AutoresearchError as error:
-        return {"error": keys.redact(str(error))}
+        return {"error": keys.redact(str(error)), "kind": getattr(error, "kind", None)}
     except (Exception, SystemExit) as error:  # anybody's code
         return {"error": keys.redact(f"{type(error).__name__}: {error}")}

@@ -28,7 +28,14 @@ from typing import Any
 
 
 class AutoresearchError(Exception):
-    """Base of all errors that the kit raises on purpose."""
+    """Base of all errors that the kit raises on purpose; in notebooks without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints instead of a traceback.
+
+        The messages say what to do; frames of the kit would only push them out of sight.
+        """
+        return f"{type(self).__name__}: {self}".splitlines()
 
 
 class LabError(AutoresearchError):
@@ -68,7 +75,7 @@ class Duplicate(ProposalError):
 
 
 class ReplyError(ProposalError):
-    """A model's reply can't be read or applied; the message can be sent back to the model."""
+    """A model's reply can't be read or applied."""
 
 
 class EndpointError(ProposalError):
@@ -90,11 +97,7 @@ class EndpointError(ProposalError):
 
 
 class ApprovalPending(AutoresearchError):
-    """A proposal waits for a person: shown in one line, without a traceback, in notebooks."""
-
-    def _render_traceback_(self) -> list[str]:
-        """Return what IPython prints instead of a traceback."""
-        return [f"{type(self).__name__}: {self}"]
+    """A proposal waits for a person."""
 
 
 class ReplyPending(ApprovalPending):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -76,6 +77,12 @@ def of(records: Sequence[Record]) -> Grain:
     kept = [r.value for r in records if r.status == "keep" and r.value]
     values = kept or [r.value for r in records if r.value]
     return Grain(10.0 ** (math.floor(math.log10(abs(values[-1]))) - 2) if values else 0.0, None)
+
+
+def reason(record: Record) -> str:
+    """Return why a verdict came about, "" where the words would tell a score's digits."""
+    plain = record.status in ("keep", "discard")
+    return "" if plain and re.search(r"\d\.\d", record.reason) else record.reason
 
 
 def pooled(records: Iterable[Record]) -> float | None:

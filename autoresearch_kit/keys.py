@@ -45,11 +45,15 @@ def names(environ: Mapping[str, str]) -> list[str]:
 def without(environ: Mapping[str, str], but: Iterable[str] = ()) -> dict[str, str]:
     """Return `environ` without keys, tokens and passwords, except the variables named in `but`."""
     secret = {*names(environ)} - {*but}
-    return {name: value for name, value in environ.items() if name not in secret}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in secret and (value not in _told or name in but)
+    }
 
 
 def remember(key: str | None) -> None:
-    """Let `redact` know a key that is in no environment variable."""
+    """Let `redact` and `without` know a key that no variable's name gives away."""
     if key and len(key) >= _SHORTEST:
         _told.add(key)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import files, program, progress, proposers, render, succession
+from autoresearch_kit import callables, files, program, progress, proposers, render, succession
 from autoresearch_kit.errors import ApprovalPending, AutoresearchError, ProposalError
 from autoresearch_kit.pages import deadline, page_of, still
 from autoresearch_kit.proposal import Proposal
@@ -306,7 +306,7 @@ def revise(proposal: Proposal, feedback: str, by: Proposer | None) -> Proposal:
     CampaignError
         When it was decided before, or while the proposer was at it.
     """
-    by = by or proposal.by or proposers.choose(proposal.campaign, None)
+    by = by or proposal.by or _of_night(proposal) or proposers.choose(proposal.campaign, None)
     try:
         return succession.revise(proposal, feedback, by)
     except AutoresearchError:
@@ -314,6 +314,15 @@ def revise(proposal: Proposal, feedback: str, by: Proposer | None) -> Proposal:
     except Exception as error:  # a proposer may be anybody's code
         _log.info("a proposer failed to revise", exc_info=True)
         raise ProposalError(f"the proposer failed: {type(error).__name__}: {error}") from error
+
+
+def _of_night(proposal: Proposal) -> Proposer | None:
+    """Return the proposer of the night that a proposal was made in, as far as it can come here."""
+    night = proposal.key.removeprefix("night|")
+    if night == proposal.key:
+        return None
+    found: Proposer | None = callables.kept(proposal.campaign.state / "nights" / night, "by")
+    return found
 
 
 def guess_of(text: str) -> float | None:

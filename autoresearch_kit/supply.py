@@ -26,6 +26,9 @@ TICK_SECONDS = 0.1
 NOTES, NOTE = 20, 300  # how many, how long
 AHEAD = 1  # approved proposals that wait for the device
 LONGEST_PAUSE = 60.0  # seconds
+FOR_GOOD = ("unauthorized", "quota", "model")  # what no second try makes better
+PASSING = ("rate", "server", "connection", "stalled")  # what a server gets over by itself
+OUTAGE_SECONDS = 3600.0
 LONGEST_ERROR = 10_000  # characters
 
 
@@ -49,6 +52,7 @@ class Bulletin:
         self.ending: dict[str, tuple[str, str]] = {}
         self.phase, self.wish, self.taken = "starting", "run", ""
         self.notes: list[str] = []
+        self._noted, self._times = "", 0
 
     def guarded(self, work: Callable[[], None]) -> None:
         """Do `work`; an error ends the night and is its reason."""
@@ -70,7 +74,12 @@ class Bulletin:
         words = clean(keys.redact(words), NOTE)
         line = f"{datetime.now().astimezone().strftime('%H:%M')} {words}"
         print(line, flush=True)
-        self.notes = [*self.notes, line][-NOTES:]
+        self._times = self._times + 1 if words == self._noted else 1
+        self._noted = words
+        if self._times > 1:  # the same again and again is one note
+            self.notes = [*self.notes[:-1], f"{line} ({self._times} times)"]
+        else:
+            self.notes = [*self.notes, line][-NOTES:]
 
 
 def pause_after(failures: int) -> float:
@@ -105,6 +114,7 @@ class Supply:
         self.proposing: float | None = None
         self.failed = 0
         self.exhausted = ""
+        self._failing_since = 0.0
 
     def propose(self) -> None:
         """Make proposals until the night is over."""
@@ -159,10 +169,16 @@ class Supply:
             return
         if not isinstance(error, AutoresearchError):
             print_error(error)
+        if not self.failed:
+            self._failing_since = time.monotonic()
         self.failed += 1
         words = clean(str(error) if isinstance(error, AutoresearchError) else repr(error), NOTE)
         self._board.note(f"the proposer failed: {words}")
-        if self.failed >= self._asked["failures"]:
+        kind = getattr(error, "kind", "")
+        for_long = time.monotonic() - self._failing_since > OUTAGE_SECONDS
+        if kind in FOR_GOOD:
+            self.exhausted = f"no proposal can be made: {words}"
+        elif self.failed >= self._asked["failures"] and (for_long or kind not in PASSING):
             self.exhausted = f"{self.failed} proposals in a row failed; the last: {words}"
         else:
             self._board.over.wait(pause_after(self.failed))

@@ -53,6 +53,7 @@ class Tally:
         for proposal in left:
             (proposal.folder / "asked.json").unlink(missing_ok=True)  # by another policy
             proposals.claim(proposal, self.key)
+        submission.adopt(self.campaign, self.key)
         return len(left)
 
     def records(self) -> list[Record]:

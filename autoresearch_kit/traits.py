@@ -21,7 +21,7 @@ Form = Literal["blocks", "file"]
 
 _log = logging.getLogger(__name__)
 
-CONTEXT_SECONDS = 12 * 3600.0
+FORGOTTEN = 12 * 3600.0  # seconds after which what a server refused may be another thing
 CALIBRATING = 100  # tokens of a prompt that is long enough to learn from
 LEARNING = 0.3  # weight of the latest prompt in `ratio`
 RATIOS = (0.55, 3.0)  # what a tokenizer does to an estimate; beyond, numbers mean another thing
@@ -36,7 +36,10 @@ class Traits:
     Attributes
     ----------
     dropped
-        Request parameters that it doesn't take (``"system"`` is the role).
+        Request parameters that it doesn't take (``"system"`` is the role). Forgotten after half a
+        day, for a server may have been unwell only.
+    dropped_since
+        When the last of them was learned, in seconds since 1970.
     ratio
         Prompt tokens that it reports for each one that `tokens.count` estimates.
     context
@@ -51,6 +54,7 @@ class Traits:
     """
 
     dropped: tuple[str, ...] = ()
+    dropped_since: float = 0.0
     ratio: float | None = None
     context: int | None = None
     context_since: float = 0.0
@@ -140,6 +144,8 @@ def _changed(
     reply: tuple[str, bool] | None,
 ) -> Traits:
     new = replace(old, dropped=tuple(dict.fromkeys((*old.dropped, *dropped))))
+    if new.dropped != old.dropped:
+        new = replace(new, dropped_since=round(time.time()))
     if context is not None:
         new = replace(new, context=context, context_since=round(time.time()))
     if prompt is not None and prompt[0] >= CALIBRATING:
@@ -189,12 +195,18 @@ def _traits(entry: Mapping[str, Any]) -> Traits:
                 counts[form] = (good, bad)
     now = time.time()
     context, seen = _number(entry.get("context"), 1, 1e9), _number(entry.get("seen"), 0, 1e9)
-    since = _number(entry.get("context_since"), now - CONTEXT_SECONDS, now + CONTEXT_SECONDS)
+    since, dropped_since = (
+        _number(entry.get(f"{name}_since"), now - FORGOTTEN, now + FORGOTTEN)
+        for name in ("context", "dropped")
+    )
     if since is None:
         context = None
-    names = dropped if isinstance(dropped, list) else []
+    if dropped_since is None or not isinstance(dropped, list):
+        dropped = []
+    names = tuple(name for name in dropped if isinstance(name, str))
     return Traits(
-        dropped=tuple(name for name in names if isinstance(name, str)),
+        dropped=names,
+        dropped_since=dropped_since or 0.0 if names else 0.0,
         ratio=_number(entry.get("ratio"), *RATIOS),
         context=None if context is None else int(context),
         context_since=0.0 if context is None else since or 0.0,

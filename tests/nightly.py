@@ -134,6 +134,15 @@ def indiscreet(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None)
     raise ValueError(f"the key {os.environ['OPENAI_API_KEY']} is wrong")
 
 
+def recovering(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -> Proposal:
+    """Have no server the first time."""
+    seen = campaign.state / "seen-by-recovering"
+    if not seen.exists():
+        seen.touch()
+        raise ark.errors.EndpointError("nobody listens there", "connection")
+    return Worse()(campaign, idea=idea, revises=revises)
+
+
 def leaving(campaign: ark.Campaign, *, idea: Any = None, revises: Any = None) -> Proposal:
     sys.exit("the proposer wants to leave")
 

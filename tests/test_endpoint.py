@@ -166,6 +166,19 @@ def test_cached_tokens_are_told_apart(usage: dict[str, Any], memory: Path, optio
     assert (answer.prompt_tokens, answer.cached_tokens, answer.estimated) == (80, 64, False)
 
 
+@pytest.mark.parametrize(
+    ("prompt_tokens", "usage"),
+    [(30, {"cache_read_input_tokens": 4000}), (0, {"prompt_cache_hit_tokens": 4000})],
+)
+def test_cached_tokens_that_are_counted_apart_are_part_of_the_prompt(
+    prompt_tokens: int, usage: dict[str, Any], memory: Path
+):
+    with llm_server(Say("yes", usage=usage, prompt_tokens=prompt_tokens)) as llm:
+        answer = complete(Endpoint(base_url=llm.url), LONG, memory=memory)
+    assert (answer.prompt_tokens, answer.cached_tokens) == (4000 + prompt_tokens, 4000)
+    assert not answer.estimated
+
+
 def test_reported_tokens_calibrate_the_estimate(memory: Path):
     with llm_server(Say("yes", prompt_tokens=round(1.3 * tokens.count(LONG[0]["content"])))) as llm:
         endpoint = Endpoint(base_url=llm.url, model="tiny")
@@ -242,6 +255,23 @@ def test_a_server_that_counts_only_what_it_had_not_cached_cuts_nothing(memory: P
     assert second.text == "again"
     assert second.estimated
     assert second.prompt_tokens == pytest.approx(first.prompt_tokens, rel=0.05)
+
+
+def test_a_long_reply_doesn_t_make_the_next_turn_look_cut(memory: Path):
+    with llm_server("prose " * 4000, Say("again", prompt_tokens=1000)) as llm:
+        endpoint = Endpoint(base_url=llm.url, model="tiny")
+        first = complete(endpoint, LONG, memory=memory)
+        turns = [
+            *LONG,
+            {"role": "assistant", "content": first.text},
+            {"role": "user", "content": "?"},
+        ]
+        second = complete(endpoint, turns, memory=memory)
+        assert (second.text, second.estimated) == ("again", True)
+        assert traits.read(memory, llm.url, "tiny").context is None
+        llm.say(Say("to half of it", prompt_tokens=first.prompt_tokens))
+        with pytest.raises(EndpointError, match="cut the rest without a word"):
+            complete(endpoint, turns, memory=memory)
 
 
 def test_a_reply_fits_into_what_the_prompt_leaves_of_the_context(memory: Path):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autoresearch_kit import endpoint as endpoints
-from autoresearch_kit import traits
+from autoresearch_kit import tokens, traits
 from autoresearch_kit.endpoint import Endpoint, complete
 from autoresearch_kit.errors import EndpointError
 from tests.llm_server import Raw, Reply, Say, Status, hurry, llm_server
@@ -179,9 +179,9 @@ def test_each_has_its_own_outcome(name: str, memory: Path, options: dict[str, An
         assert error.kind == kind
         assert re.search(words, str(error), re.DOTALL), str(error)
         assert len(llm.asked) == times or not times
-        assert (error.answer is not None) == (
-            kind in ("truncated", "refused", "empty") and isinstance(reply, Say | Raw)
-        )
+        paid = kind in ("truncated", "refused", "empty") and isinstance(reply, Say | Raw)
+        broken = name == "end without a good-bye" or (name, options) == ("connection cut", {})
+        assert (error.answer is not None) == (paid or broken)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +224,24 @@ def test_a_stalled_server_gets_a_second_chance(after: int, memory: Path):
         llm.say(Say("one two", stall=1), "there it is")
         endpoint = Endpoint(base_url=llm.url, stall_seconds=1)
         assert complete(endpoint, MESSAGES, memory=memory).text == "there it is"
+
+
+@pytest.mark.parametrize("end", ["stall", "cut"])
+def test_replies_that_break_off_have_to_be_paid(end: str, memory: Path):
+    half = "seven words that a model may say. " * 50
+    broken = Say(half * 2, piece=340, **{end: 6})  # the role, then half of it
+    with llm_server(broken, "at last") as llm:
+        endpoint = Endpoint(base_url=llm.url, model="tiny", stall_seconds=0.5)
+        paid = complete(endpoint, MESSAGES, memory=memory)
+        once = complete(endpoint, MESSAGES, memory=memory)
+        llm.say(broken)
+        lost = outcome(memory, llm.url, stall_seconds=0.5).answer
+    assert (paid.text, paid.estimated, once.estimated) == ("at last", True, False)
+    assert paid.completion_tokens == once.completion_tokens + tokens.count(half)
+    assert paid.prompt_tokens > 1.5 * once.prompt_tokens
+    assert (lost.text, lost.estimated) == (half, True)
+    assert lost.completion_tokens == (2 if end == "stall" else 3) * tokens.count(half)
+    assert traits.read(memory, llm.url, "tiny").seen == once.prompt_tokens
 
 
 def test_a_stalled_reply_in_one_piece_gets_ten_times_as_long(memory: Path):

@@ -121,6 +121,8 @@ def test_a_model_that_is_not_there(status: int, message: str):
         (500, "out of memory at temperature sensor", ""),
         (400, "Bad request", ""),
         (429, "stream limit: at most 3 streams", ""),
+        (503, "stream backend is not available, try again", ""),
+        (502, {"message": "invalid temperature", "param": "temperature"}, ""),
     ],
 )  # fmt: skip
 def test_the_parameter_that_is_meant(status: int, error: Any, name: str):

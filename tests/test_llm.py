@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors, files, git, proposers, records, scratchpad, succession
+from autoresearch_kit import (
+    errors,
+    files,
+    git,
+    keys,
+    progress,
+    proposers,
+    records,
+    reviews,
+    scratchpad,
+    succession,
+)
 from autoresearch_kit.proposal import unfinished
 from autoresearch_kit.proposers import submission
 from tests import nightly as n
@@ -103,9 +114,12 @@ def test_a_model_that_never_gets_it_right_is_an_error_and_its_cost_is_not_forgot
 ):
     server.say(ABSENT)
     by = model(server, price={"input": 1, "output": 1})
-    with pytest.raises(errors.ReplyError):
+    with pytest.raises(errors.ReplyError, match="tiny gave no usable reply in 4 tries") as caught:
         ark.propose(nightly, by=by)
     assert len(server.asked) == 4
+    (replies,) = (nightly.state / "failed-replies").iterdir()
+    assert str(replies) in str(caught.value)
+    assert replies.read_text().count(ABSENT.strip()) == 4
     assert list(unfinished(nightly)) == []
     key = f"cell|{by!r}|"
     lost = submission.lost(nightly, key)
@@ -232,8 +246,6 @@ def test_every_ten_experiments_the_notes_are_written_anew(nightly, server):
 
 def test_the_reply_is_heard_as_it_comes(nightly, server):
     heard: list[str] = []
-    from autoresearch_kit import progress
-
     with progress.listening(heard.append):
         ark.propose(nightly, by=model(server))
     assert "".join(heard).startswith("<hypothesis>")
@@ -299,3 +311,82 @@ def test_what_is_kept_while_the_model_thinks_is_not_undone(nightly, server, monk
     assert made.parent == 1
     assert "A = 1" in made.files["fit.py"]
     assert "B = 4" in made.files["fit.py"]
+
+
+def test_a_prompt_that_can_not_be_shortened_is_an_error_and_no_repair(nightly, server):
+    server.context = 300
+    with pytest.raises(errors.EndpointError) as caught:
+        ark.propose(nightly, by=model(server))
+    assert caught.value.kind == "context"
+    assert all(len(request.messages) == 2 for request in server.asked)
+
+
+def test_what_was_paid_is_on_the_account_before_the_conversation_ends(nightly, server):
+    by, seen = model(server), []
+
+    def look(text: str) -> None:
+        if "asked to try again" in text:
+            seen.append(dict(submission.lost(nightly, f"cell|{by!r}|")))
+
+    server.say(ABSENT, BETTER)
+    with progress.listening(look):
+        made = ark.propose(nightly, by=by)
+    assert 0 < seen[0]["tokens"] < made.cost["tokens"]
+    assert submission.lost(nightly, f"cell|{by!r}|") == {}
+
+
+def test_the_next_night_takes_over_what_failed_tries_have_cost(nightly):
+    from autoresearch_kit import behalf
+
+    for night, tokens in (("1", 100.0), ("2", 20.0)):
+        with behalf.of(f"night|{night}"):
+            submission.fail(nightly, {"tokens": tokens}, 1)
+    submission.adopt(nightly, "night|3")
+    assert submission.lost(nightly, "night|3") == {"tokens": 120.0}
+    assert submission.lost(nightly, "night|1") == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"price": {"input": 3}}, "a million tokens"),
+        ({"price": {"input": "3", "output": 15}}, "a million tokens"),
+        ({"price": {"input": 3, "output": -1}}, "a million tokens"),
+        ({"price": 3}, "a million tokens"),
+        ({"max_tokens": 0}, "above 0"),
+        ({"stall_seconds": "1"}, "above 0"),
+        ({"options": ["temperature"]}, "by name"),
+        ({"form": "diff"}, "'blocks', 'file'"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_told_at_once(wrong, words):
+    with pytest.raises(errors.ProposalError, match=words):
+        ark.LLM("m", **wrong)
+
+
+def test_a_key_that_is_refused_ends_a_night_at_once(nightly, server):
+    server.say(Status(401, "no such key"))
+    night = ark.overnight(nightly, by=model(server), approve="everything", experiments=3)
+    last = n.ended(night)
+    assert "no proposal can be made" in last["reason"]
+    assert len(server.asked) == 1
+
+
+def test_keys_in_headers_and_oddly_named_variables_are_known(monkeypatch):
+    monkeypatch.setenv("DEEP_THOUGHT", "canary-in-a-variable")
+    ark.LLM("m", api_key="$DEEP_THOUGHT")
+    ark.LLM("m", options={"extra_headers": {"X-Auth": "Bearer canary-in-a-header"}})
+    said = keys.redact("canary-in-a-variable canary-in-a-header")
+    assert "canary" not in said
+    assert "DEEP_THOUGHT" not in keys.without({"DEEP_THOUGHT": "canary-in-a-variable"})
+
+
+def test_a_person_asks_the_model_of_a_night_to_revise(nightly, server):
+    server.say(BETTER, blocks("B = 5", "B = 3"))
+    night = ark.overnight(nightly, by=model(server), approve=ark.policies.ask(), experiments=1)
+    waiting = n.until(lambda: [p for p in nightly.pending() if p.asked])[0]
+    made = reviews.revise(waiting, "three is a lucky number", None)
+    assert "B = 3" in made.files["fit.py"]
+    assert "three is a lucky number" in server.asked[-1].text
+    night.stop(now=True)
+    n.ended(night)

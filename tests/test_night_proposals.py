@@ -303,3 +303,11 @@ def test_a_persons_commit_on_the_branch_costs_nothing(nightly) -> None:
     assert n.ended(night)["reason"] == "max_cost=1.5 is spent"
     assert n.decided(nightly, night)[0].hypothesis == "mine"
     assert json.loads((night.dir / "night.json").read_text())["max_cost"] == 1.5
+
+
+def test_a_server_that_is_away_for_a_while_does_not_end_the_night(nightly) -> None:
+    night = ark.overnight(nightly, by=n.recovering, approve="everything", experiments=1, failures=1)
+    last = n.ended(night)
+    assert last["phase"] == "finished", last["reason"]
+    assert len(n.decided(nightly, night)) == 1
+    assert any("nobody listens there" in note for note in last["notes"])

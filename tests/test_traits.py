@@ -80,13 +80,16 @@ def test_a_longer_prompt_than_it_had_room_for_lifts_the_limit(memory: Path):
     assert traits.read(memory, SERVER, MODEL).context is None
 
 
-def test_a_limit_is_forgotten_after_half_a_day(memory: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_server_refused_is_forgotten_after_half_a_day(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+):
     traits.update(memory, SERVER, MODEL, context=2048, dropped=("seed",))
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 11 * 3600)
-    assert traits.read(memory, SERVER, MODEL).context == 2048
+    known = traits.update(memory, SERVER, MODEL, dropped=("seed",))  # nothing new
+    assert (known.context, known.dropped) == (2048, ("seed",))
     monkeypatch.setattr(time, "time", lambda: now + 13 * 3600)
-    assert traits.read(memory, SERVER, MODEL) == Traits(("seed",))
+    assert traits.read(memory, SERVER, MODEL) == Traits()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-ENTRY = ("dropped", "ratio", "context", "context_since", "seen", "replies")
+ENTRY = ("dropped", "dropped_since", "ratio", "context", "context_since", "seen", "replies")
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(ENTRY, anything)))

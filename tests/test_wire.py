@@ -81,12 +81,17 @@ def test_what_a_stream_holds_besides_is_passed_over():
     assert read(body)[0].text == "one two"
 
 
+@pytest.mark.parametrize("start", [b"", stream(piece("one"))[:-14]], ids=["first", "then"])
 @pytest.mark.parametrize(
-    "sign", [b" \n", b": ping\n\n", stream(piece(""))[:-14]], ids=["space", "comment", "no words"]
+    "sign",
+    [b" \n", b"\n", b": ping\n\n", b"event: ping\n\n", b"data:", b"x", stream(piece(""))[:-14]],
+    ids=["space", "blank", "comment", "event", "empty data", "endless line", "no words"],
 )
-def test_signs_of_life_without_a_word_end_in_time(sign: bytes):
+def test_signs_of_life_without_a_word_end_in_time(start: bytes, sign: bytes):
     def forever() -> Iterator[bytes]:
-        while True:
+        yield start
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
             time.sleep(0.005)
             yield sign
 

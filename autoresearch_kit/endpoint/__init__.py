@@ -7,21 +7,24 @@ server doesn't take is left out, one parameter at a time, and remembered (`trait
 
 from __future__ import annotations
 
-import base64
 import logging
-import os
 import random
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from autoresearch_kit import traits
 from autoresearch_kit.endpoint import answers, failures, wire
+from autoresearch_kit.endpoint.address import NO_KEY, OPENAI, basic, key_of, secrets, url_of
+from autoresearch_kit.endpoint.address import Endpoint as Endpoint
+from autoresearch_kit.endpoint.address import public as public
+from autoresearch_kit.endpoint.address import secrets_of as secrets_of
+from autoresearch_kit.endpoint.address import server_of as server_of
 from autoresearch_kit.endpoint.answers import Answer as Answer
 from autoresearch_kit.endpoint.failures import Failure
 from autoresearch_kit.endpoint.request import LIMITS, Request
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-OPENAI = "https://api.openai.com/v1"
 PAUSES = {  # seconds before each further try, by what went wrong
     "rate": (1.0, 2.0, 4.0, 8.0, 16.0),
     "server": (1.0, 2.0, 4.0, 8.0, 16.0),
@@ -46,40 +48,10 @@ PAUSES = {  # seconds before each further try, by what went wrong
 LONGEST_PAUSE = 60.0  # seconds; a server that asks for more is not waited for
 CONNECT_SECONDS = 10.0
 BROKEN = ("error", "abort", "cancelled", "insufficient_system_resource")  # why a reply ended
-NO_KEY = "no-key"  # what a server gets that wants none
 PATIENCE = 10  # stall times, for a reply in one piece and for one that shows signs of life only
 WORDY = 16  # characters for each token of the limit; a reply that is longer ignores it
 REQUESTS = 60  # for one answer, at most
 _OTHER_MODELS = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A model and how to reach it.
-
-    Attributes
-    ----------
-    model
-        Its name there; None takes the server's only one.
-    base_url
-        Such as ``http://127.0.0.1:8080/v1``; None takes OPENAI_BASE_URL, else OpenAI's own.
-    api_key
-        None takes OPENAI_API_KEY; a server of your own mostly wants none.
-    options
-        More request parameters, such as ``{"temperature": 0.7}``; also ``extra_headers`` and
-        ``extra_query``.
-    stall_seconds
-        Without a byte from the server, after which it counts as stalled.
-    max_tokens
-        Of a reply, reasoning included.
-    """
-
-    model: str | None = None
-    base_url: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    stall_seconds: float = 120.0
-    max_tokens: int = 8000
 
 
 def complete(
@@ -103,37 +75,50 @@ def complete(
     EndpointError
         When there is no usable answer; its ``kind`` says why. Its ``answer`` is the unusable one
         that came, with what it cost, else None.
+
+    Notes
+    -----
+    A reply that breaks off after some words has to be paid, also when another try succeeds: the
+    tokens of an answer are those of all tries.
     """
-    begun = time.monotonic()
+    begun, lost = time.monotonic(), list[Reading]()
     server = server_of(endpoint)
     with _client(endpoint) as client:
         model = endpoint.model or _only_model(client, endpoint)
         known = traits.read(memory, server, model)
         request = _request(endpoint, model, messages)
-        outcome, dropped, tries = _asked(client, endpoint, request, known, say or _nobody)
+        outcome, dropped, tries = _asked(client, endpoint, request, known, lost, say or _nobody)
         failure = outcome if isinstance(outcome, Failure) else None
         if failure is not None and (failure.kind == "model" or failure.status == 404):
             found = _models(client, endpoint)
             failure = replace(failure, models=() if isinstance(found, Failure) else tuple(found))
-    answer = None
+    expected = round(request.prompt_tokens * (known.ratio or 1.0))
+    seconds, count = time.monotonic() - begun, len(messages)
+    spent = [
+        answers.of(broken, expected, answers.share(broken, expected, known, count), seconds)
+        for broken in lost
+    ]
+    answer = spent.pop() if spent and failure is not None else None
     if isinstance(outcome, Reading):
-        expected = round(request.prompt_tokens * (known.ratio or 1.0))
-        share = answers.share(outcome, expected, known)
-        answer = answers.of(outcome, expected, share, time.monotonic() - begun)
+        share = answers.share(outcome, expected, known, count)
+        answer = answers.of(outcome, expected, share, seconds)
         failure = answers.problem(outcome, answer, expected, share, request.wanted)
         prompt = (request.prompt_tokens, answer.prompt_tokens) if share == "whole" else None
-        traits.update(memory, server, model, dropped=tuple(dropped), prompt=prompt)
+        # What was known before keeps its age.
+        learned = tuple(name for name in dropped if name not in known.dropped)
+        traits.update(memory, server, model, dropped=learned, prompt=prompt)
+    answer = None if answer is None else answers.together(answer, spent)
     if failure is None:
         assert answer is not None
         return answer
     if failure.kind in ("context", "cut prompt"):
         traits.update(memory, server, model, context=failure.limit)
-    words = failures.redacted(failure.words, _secrets(endpoint))
+    words = failures.redacted(failure.words, secrets(endpoint))
     error = failures.error(
         replace(failure, words=words),
         server=server,
         model=model,
-        keyed=_key(endpoint) != NO_KEY,
+        keyed=key_of(endpoint) != NO_KEY,
         tries=tries,
         stall_seconds=endpoint.stall_seconds,
         most=request.wanted,
@@ -156,40 +141,18 @@ def model_of(endpoint: Endpoint) -> str:
         return _only_model(client, endpoint)
 
 
-def server_of(endpoint: Endpoint) -> str:
-    """Return the URL of the server without anything secret: what it is remembered by.
-
-    Raises
-    ------
-    EndpointError
-        When the URL is none.
-    """
-    server = public(_url(endpoint))
-    if not re.match(r"https?://[^/]", server):
-        shown = re.sub(r"^.*:?//", "", server).strip("/:") or "127.0.0.1:8080/v1"
-        raise EndpointError(
-            f"The base_url of the model's server is no web address: {server!r}. Expected one that "
-            f'begins with http:// or https://. Type ark.LLM(base_url="http://{shown}")',
-            "connection",
-        )
-    return server
-
-
-def public(base_url: str) -> str:
-    """Return a server's URL without user, password and query; "" for what is none."""
-    return traits.server(base_url)
-
-
 def _asked(
     client: openai.OpenAI,
     endpoint: Endpoint,
     request: Request,
     known: Traits,
+    lost: list[Reading],
     say: Callable[[str], None],
 ) -> tuple[Reading | Failure, list[str], int]:
     """Return the reply or why there is none, what was left out for it, and how often it was tried.
 
-    What a server objects to is left out, what may pass is waited for.
+    What a server objects to is left out, what may pass is waited for. `lost` gets the replies that
+    broke off.
     """
     dropped, trial = list(known.dropped), frozenset[str]()
     trials: Iterator[frozenset[str]] | None = None
@@ -199,9 +162,13 @@ def _asked(
     while True:
         without = [*dropped, *sorted(trial)]
         body = request.body(without)
-        outcome = _sent(client, endpoint, request, body, say)
-        if isinstance(outcome, Reading):
-            return outcome, without, 1
+        reading = Reading()
+        outcome = _sent(client, endpoint, request, body, reading, say)
+        if outcome is None:
+            return reading, without, 1
+        if reading.size:
+            lost.append(reading)
+            say("\n\n")  # what follows is another reply
         tries[outcome.kind] += 1
         number = tries[outcome.kind]
         if tries.total() >= REQUESTS:
@@ -242,12 +209,12 @@ def _sent(
     endpoint: Endpoint,
     request: Request,
     body: Mapping[str, Any],
+    reading: Reading,
     say: Callable[[str], None],
-) -> Reading | Failure:
-    """Send one request and read the reply."""
+) -> Failure | None:
+    """Send one request and fill `reading` with the reply; return why it is none, or not whole."""
     import openai
 
-    reading = Reading()
     known = {name: body[name] for name in ("model", "messages", "stream") if name in body}
     patience = PATIENCE * endpoint.stall_seconds
     # The read time-out counts from byte to byte; a reply in one piece is silent until its end.
@@ -263,19 +230,17 @@ def _sent(
             most = WORDY * request.most
             wire.read(response.iter_bytes(), reading, most=most, patience=patience, say=say)
     except Exception as error:
-        failure = _failure(error, reading.size, _secrets(endpoint))
+        failure = _failure(error, reading.size, secrets(endpoint))
         if failure.kind in ("stalled", "cut") and reading.finish:
-            return reading  # what is missing is the good-bye
-        if reading.size:
-            say("\n\n")  # what follows is another reply
+            return None  # what is missing is the good-bye
         return failure
     if reading.error is not None:
-        return failures.of(reading.error, None, {}, _secrets(endpoint))
+        return failures.of(reading.error, None, {}, secrets(endpoint))
     if reading.finish in BROKEN:
         return Failure("server", f"finish_reason {reading.finish!r}")
     if not (reading.done or reading.finish):
         return Failure("cut", f"after {reading.size:,} characters of the reply")
-    return reading
+    return None
 
 
 def _failure(error: Exception, size: int, secrets: Sequence[str]) -> Failure:
@@ -303,7 +268,7 @@ def _failure(error: Exception, size: int, secrets: Sequence[str]) -> Failure:
 
 
 def _request(endpoint: Endpoint, model: str, messages: Sequence[Mapping[str, str]]) -> Request:
-    host = urlsplit(_url(endpoint)).hostname or ""
+    host = urlsplit(url_of(endpoint)).hostname or ""
     # OpenAI's new models know the second name only, and say so. Some servers ignore it in silence.
     limits = LIMITS[::-1] if host.endswith((".openai.com", ".azure.com")) else LIMITS
     try:
@@ -317,7 +282,7 @@ def _request(endpoint: Endpoint, model: str, messages: Sequence[Mapping[str, str
 
 def _client(endpoint: Endpoint) -> openai.OpenAI:
     """Return a client of the endpoint's server, to be closed."""
-    server, key = server_of(endpoint), _key(endpoint)
+    server, key = server_of(endpoint), key_of(endpoint)
     if key == NO_KEY and server == OPENAI:
         failure = Failure("unauthorized")
         raise failures.error(failure, server=server, model=endpoint.model or "", keyed=False)
@@ -329,16 +294,15 @@ def _client(endpoint: Endpoint) -> openai.OpenAI:
         )
     import openai
 
-    url = urlsplit(_url(endpoint))
+    url = urlsplit(url_of(endpoint))
     # A proxy is for the way out, not for a server on this machine.
     local = url.scheme == "http" and re.match(r"localhost$|127\.|::1$", url.hostname or "")
     # Its transport writes addresses into its log, so the user and the password don't go with it.
-    user = f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()
-    basic = {"Authorization": f"Basic {base64.b64encode(user).decode()}"} if url.username else {}
+    user = {"Authorization": f"Basic {basic(url)}"} if url.username else {}
     return openai.OpenAI(
         api_key=key,
         base_url=server,
-        default_headers=basic,
+        default_headers=user,
         default_query=dict(parse_qsl(url.query)),
         max_retries=0,
         http_client=openai.DefaultHttpxClient(trust_env=False, verify=False) if local else None,
@@ -351,7 +315,7 @@ def _only_model(client: openai.OpenAI, endpoint: Endpoint) -> str:
     if isinstance(found, Failure):
         if found.kind in ("request", "model", "rubbish"):
             found = replace(found, kind="unlisted")
-        raise failures.error(found, server=server, model="", keyed=_key(endpoint) != NO_KEY)
+        raise failures.error(found, server=server, model="", keyed=key_of(endpoint) != NO_KEY)
     chatty = [name for name in found if not _OTHER_MODELS.search(name)]
     if len(chatty) != 1:
         raise failures.error(Failure("unchosen", models=tuple(found)), server=server, model="")
@@ -367,7 +331,7 @@ def _models(client: openai.OpenAI, endpoint: Endpoint) -> list[str] | Failure:
             with client.models.with_streaming_response.list(timeout=CONNECT_SECONDS) as response:
                 page = wire.document(response.iter_bytes(), patience=CONNECT_SECONDS)
         except Exception as error:
-            failure = _failure(error, 0, _secrets(endpoint))
+            failure = _failure(error, 0, secrets(endpoint))
             if not _paused(failure, tries):
                 return failure
             continue
@@ -378,24 +342,6 @@ def _models(client: openai.OpenAI, endpoint: Endpoint) -> list[str] | Failure:
             if isinstance(entry, dict)
         ]
         return sorted(filter(None, names))
-
-
-def _key(endpoint: Endpoint) -> str:
-    return (endpoint.api_key or os.environ.get("OPENAI_API_KEY") or "").strip() or NO_KEY
-
-
-def _url(endpoint: Endpoint) -> str:
-    return (endpoint.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
-
-
-def _secrets(endpoint: Endpoint) -> list[str]:
-    """Return what must not be quoted from a server's words."""
-    url = urlsplit(_url(endpoint))
-    headers = endpoint.options.get("extra_headers")
-    values = [str(v) for v in headers.values()] if isinstance(headers, Mapping) else []
-    values += [_key(endpoint), url.password or "", unquote(url.password or "")]
-    values += [value for _, value in parse_qsl(url.query)]
-    return [value for value in values if len(value) >= 4 and value != NO_KEY]
 
 
 def _nobody(words: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autoresearch_kit import tokens
@@ -33,7 +34,8 @@ class Answer:
     model
         Its name as the server says it.
     prompt_tokens, cached_tokens, completion_tokens
-        Tokens sent, those of them that the server had in a cache, and tokens written.
+        Tokens sent, those of them that the server had in a cache, and tokens written; replies that
+        broke off before this one included.
     estimated
         The server doesn't tell these numbers, or not all of them.
     seconds
@@ -51,32 +53,36 @@ class Answer:
     seconds: float
 
 
-def share(reading: Reading, expected: int, known: Traits) -> Share:
+def share(reading: Reading, expected: int, known: Traits, messages: int) -> Share:
     """Return how much of a prompt the server took, as far as its report tells.
 
     Some versions of servers count only what they had not in their cache. They took a prompt of
-    this length before, then; a server that cuts such a prompt never did.
+    this length before, then; a server that cuts such a prompt never did. Or they took a longer one
+    than they report now, and this is a later turn, with an earlier reply in it that may be long.
 
     Parameters
     ----------
     expected
         Tokens that it should report.
+    messages
+        How many the conversation has.
     """
-    told = reading.prompt_tokens
+    told, seen = _told(reading), known.seen or 0
     if not told:
         return "unknown"
     if told < LEAST_CONTEXT:  # no model has so little room: it means something else
         return "unknown" if expected - told >= SHORTFALL else "whole"
     least = (CUT if known.ratio is not None else CUT_UNCALIBRATED) * expected
-    if told + reading.cached_tokens >= least or expected - told < SHORTFALL:
+    if (reading.prompt_tokens or 0) + reading.cached_tokens >= least or expected - told < SHORTFALL:
         return "whole"
-    return "unknown" if (known.seen or 0) >= 0.9 * expected else "cut"
+    cached = seen >= 0.9 * expected or (messages > 2 and told < 0.9 * seen)
+    return "unknown" if cached else "cut"
 
 
 def of(reading: Reading, expected: int, share: Share, seconds: float) -> Answer:
     """Return the answer that a reply is, however the server spells it."""
     text, reasoning = reading.text, reading.reasoning
-    told = reading.prompt_tokens if share != "unknown" else None
+    told = _told(reading) if share != "unknown" else None
     written = reading.completion_tokens
     counted = tokens.count(text) + tokens.count(reasoning) if written is None else written
     if not text.strip():
@@ -86,11 +92,26 @@ def of(reading: Reading, expected: int, share: Share, seconds: float) -> Answer:
         reasoning=reasoning,
         finish=reading.finish,
         model=reading.model,
-        prompt_tokens=told or expected,
+        # What came from a cache is part of the prompt, or it would be paid less than nothing.
+        prompt_tokens=max(told or expected, reading.cached_tokens),
         cached_tokens=reading.cached_tokens,
         completion_tokens=counted,
         estimated=not told or written is None,
         seconds=seconds,
+    )
+
+
+def together(answer: Answer, lost: Sequence[Answer]) -> Answer:
+    """Return `answer` with the tokens of replies that broke off before it added to its own."""
+    if not lost:
+        return answer
+    every = (*lost, answer)
+    return replace(
+        answer,
+        prompt_tokens=sum(one.prompt_tokens for one in every),
+        cached_tokens=sum(one.cached_tokens for one in every),
+        completion_tokens=sum(one.completion_tokens for one in every),
+        estimated=True,
     )
 
 
@@ -117,3 +138,12 @@ def problem(
     if not answer.text.strip():
         return Failure("empty", f"{written:,} tokens, finish_reason {reading.finish!r}")
     return None
+
+
+def _told(reading: Reading) -> int:
+    """Return the reported tokens of a prompt; 0 when there are none.
+
+    Anthropic's way is to count those from a cache apart, so that there may be more of them.
+    """
+    told, cached = reading.prompt_tokens or 0, reading.cached_tokens
+    return told + cached if cached > told else told

@@ -19,6 +19,7 @@ from autoresearch_kit.records import clean
 
 READ, QUOTED = 4000, 300  # characters of a server's words
 LISTED = 20  # models
+PASSING = (429, 502, 503, 504, 529)  # HTTP codes of what passes, whatever the words say
 KINDS = {  # those of `Failure` that a caller need not tell apart
     "address": "request",
     "cut": "connection",
@@ -252,7 +253,7 @@ def _choice(models: Sequence[str]) -> str:
 
 def culprit(failure: Failure, sent: Sequence[str]) -> str:
     """Return the name in `sent` that a server objects to, "" when it names none of them."""
-    if failure.kind not in ("request", "server", "model"):
+    if failure.kind not in ("request", "server", "model") or failure.status in PASSING:
         return ""
     if failure.param in sent:
         return failure.param

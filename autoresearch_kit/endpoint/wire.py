@@ -162,17 +162,14 @@ def read(
         return
     if start.startswith(b"<"):
         raise Rubbish(start[:QUOTED].decode("utf-8", "replace"))
-    last, any_event = time.monotonic(), False
-    for data in events(chunks):
-        any_event = any_event or bool(data)
+    any_event = False
+    for data in events(_patient(chunks, reading, patience)):
+        any_event = True
         if data.strip() == "[DONE]":
             reading.done = True
             return
-        if data and (words := reading.take(_json(data))):
+        if words := reading.take(_json(data)):
             say(words)
-            last = time.monotonic()
-        elif time.monotonic() - last > patience:
-            raise Silence
         if reading.error is not None:
             return
         if reading.size > most:
@@ -196,18 +193,32 @@ def document(chunks: Iterable[bytes], *, patience: float) -> Any:
 
 
 def events(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Yield the data of each server-sent event, and "" for each comment (a sign of life)."""
+    """Yield the data of each server-sent event that has some."""
     data: list[bytes] = []
     for line in _lines(chunks):
         if line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
-        elif line.startswith(b":"):
-            yield ""
-        elif not line and data:
-            yield b"\n".join(data).decode("utf-8", "replace")
+        elif not line:
+            if any(data):
+                yield b"\n".join(data).decode("utf-8", "replace")
             data = []
-    if data:  # the last event of a server that forgets the empty line
+    if any(data):  # the last event of a server that forgets the empty line
         yield b"\n".join(data).decode("utf-8", "replace")
+
+
+def _patient(chunks: Iterable[bytes], reading: Reading, patience: float) -> Iterator[bytes]:
+    """Pass on what comes until there was no word in it for too long: all else is a sign of life.
+
+    What counts is bytes, not lines or events, so that none of a kind that is passed over, or that
+    never ends, keeps the connection open for ever.
+    """
+    last, size = time.monotonic(), reading.size
+    for chunk in chunks:
+        yield chunk
+        if reading.size > size:
+            last, size = time.monotonic(), reading.size
+        elif time.monotonic() - last > patience:
+            raise Silence
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -212,7 +212,7 @@ def _ledger(known: Sequence[records.Record]) -> str:
     step = grain.of(known)
     rows = ["experiment\tstatus\tparent\tscore\thypothesis\treason"]
     for record in known:
-        words = (records.clean(text, 400) for text in (record.hypothesis, record.reason))
+        words = (records.clean(text, 400) for text in (record.hypothesis, grain.reason(record)))
         value = step.score(record.value)
         cells = (f"{record.n:04d}", record.status, str(record.parent), value, *words)
         rows.append("\t".join(cells))

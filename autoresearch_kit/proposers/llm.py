@@ -8,16 +8,19 @@ patch ever costs a second of training.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import endpoint, git, keys, progress, replies, scratchpad, traits
+from autoresearch_kit import endpoint, files, git, keys, progress, replies, scratchpad, traits
 from autoresearch_kit.endpoint import Answer, Endpoint
 from autoresearch_kit.errors import Duplicate, EndpointError, ProposalError, ReplyError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import prompt as prompts
 from autoresearch_kit.proposers import submission
+from autoresearch_kit.proposers.quotes import turnless
 from autoresearch_kit.replies import Reply, markup
 from autoresearch_kit.traits import Form
 
@@ -31,6 +34,7 @@ SHORTENINGS = 5
 """How often a prompt that is too long for the model is made shorter."""
 
 MAX_REASONING = 20_000  # characters of a model's thoughts that are kept
+KEPT_FAILURES = 20  # conversations that came to nothing
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -95,13 +99,28 @@ class LLM:
     def __post_init__(self) -> None:
         if self.form not in (None, "blocks", "file"):
             raise ProposalError(f"form={self.form!r}; expected 'blocks', 'file' or None")
-        if self.api_key and not self.api_key.startswith("$"):
-            keys.remember(self.api_key)
-        if self.price is not None and not {"input", "output"} <= self.price.keys():
+        for name in ("prompt_tokens", "max_tokens", "stall_seconds"):
+            number = getattr(self, name)
+            if type(number) not in (int, float) or not 0 < number < math.inf:
+                raise ProposalError(f"{name}={number!r}; expected a number above 0")
+        if not isinstance(self.options, Mapping):
             raise ProposalError(
-                f"price={self.price!r}; expected what a million tokens cost: "
+                f"options={self.options!r}; expected more parameters of the request by name, such "
+                "as options={'temperature': 0.8}"
+            )
+        if self.price is not None and not _is_price(self.price):
+            raise ProposalError(
+                f"price={self.price!r}; expected what a million tokens cost, as numbers: "
                 "price={'input': 3, 'output': 15}, and 'cached' if that is cheaper"
             )
+        self._remember()
+
+    def _remember(self) -> None:
+        """Let the kit know what must not be seen anywhere, whatever its variable is called."""
+        key = self.api_key or ""
+        given = os.environ.get(key[1:]) if key.startswith("$") else key
+        for secret in endpoint.secrets_of(self.options, self.base_url, given):
+            keys.remember(secret)
 
     @property
     def reports(self) -> set[str]:
@@ -120,16 +139,12 @@ class LLM:
 
         `sections` are more parts of the prompt, title → text.
         """
-        with progress.streaming(f"{self!r} proposes"):
-            talk = _Talk(self, campaign, idea, revises, sections or {})
-            try:
-                return talk.hold()
-            except BaseException:
-                submission.fail(campaign, talk.cost(), talk.rejected)
-                raise
+        with progress.streaming(f"{self.model or 'LLM'} proposes"):
+            return _Talk(self, campaign, idea, revises, sections or {}).hold()
 
     def endpoint(self) -> Endpoint:
         """Return where to ask, with the key as the environment has it now."""
+        self._remember()
         key = self.api_key
         if key and key.startswith("$"):
             key = os.environ.get(key[1:])
@@ -169,6 +184,14 @@ class LLM:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
+        self._remember()
+
+
+def _is_price(price: Any) -> bool:
+    if not isinstance(price, Mapping):
+        return False
+    numbers = [type(value) in (int, float) and 0 <= value < math.inf for value in price.values()]
+    return {"input", "output"} <= price.keys() <= {"input", "cached", "output"} and all(numbers)
 
 
 class _Talk:
@@ -188,9 +211,8 @@ class _Talk:
         self._notes = scratchpad.is_due(campaign)
         self._budget = llm.prompt_tokens
         self._messages: list[dict[str, str]] = []
-        self._answers: list[Answer] = []
         self._transcript: list[str] = []
-        self.rejected = 0
+        self._tokens = 0
 
     def hold(self) -> Proposal:
         """Ask until a reply becomes a proposal, or the model has had its chances."""
@@ -207,9 +229,9 @@ class _Talk:
                 self._learn(reply.form, good=True)
                 return self._submit(reply)
             except Duplicate as error:
-                self.rejected += 1
+                submission.fail(self._campaign, {}, 1)
                 if objected:
-                    raise
+                    raise self._gave_up(error) from None
                 objected = True
                 self._request(f"{error}\nPropose something else, in the same format.")
             except EndpointError as error:
@@ -219,11 +241,11 @@ class _Talk:
                 self._answered(error.answer.text if error.answer else "")
                 self._request(f"{error}\nAnswer again, shorter, in the format above.")
             except ProposalError as error:
-                self.rejected += 1
+                submission.fail(self._campaign, {}, 1)
                 if isinstance(error, ReplyError):
                     self._learn(self._written(), good=False)
                 if repairs > REPAIRS:
-                    raise
+                    raise self._gave_up(error) from None
                 repairs += 1
                 whole = (
                     replies.instructions("file", self._parent.files) if repairs > REPAIRS else ""
@@ -231,6 +253,21 @@ class _Talk:
                 self._request(f"{error}\n{whole}")
                 if whole:
                     self._form = "file"
+
+    def _gave_up(self, error: ProposalError) -> ProposalError:
+        """Return what a person has to know; the error itself is written for the model."""
+        folder = self._campaign.state / "failed-replies"
+        file = folder / f"{time.time_ns():019d}.md"
+        files.write_text(file, keys.redact("\n\n".join(self._transcript)) + "\n")
+        for old in sorted(folder.glob("[0-9]*.md"))[:-KEPT_FAILURES]:
+            old.unlink(missing_ok=True)
+        tries = sum(part.startswith("# Reply") for part in self._transcript)
+        why = str(error).splitlines()[0]
+        return type(error)(
+            f"{self._endpoint.model} gave no usable reply in {tries} tries ({self._tokens:,} "
+            f"tokens). The last one: {why} All of them: {file}. Repeat the call, or take a larger "
+            "model; one that fails at search and replace may do better with form='file'."
+        )
 
     def _begin(self) -> None:
         """Write the prompt, as long as this model may have it."""
@@ -264,12 +301,12 @@ class _Talk:
                 )
             except EndpointError as error:
                 if error.answer:
-                    self._answers.append(error.answer)
+                    self._pay(error.answer)
                 if error.kind != "context":
                     raise
                 self._shorten()
             else:
-                self._answers.append(answer)
+                self._pay(answer)
                 self._answered(answer.text, answer.reasoning)
                 return answer.text
         raise EndpointError(
@@ -283,7 +320,10 @@ class _Talk:
             del self._messages[2:-2]
             return
         self._budget = int(min(self._budget, self._prompt.tokens) * 0.75)
-        self._begin()
+        try:
+            self._begin()
+        except ProposalError as error:  # nothing that the model could repair
+            raise EndpointError(str(error), "context") from None
 
     def _answered(self, text: str, reasoning: str = "") -> None:
         # Many chat templates insist on turns, so that even silence has to be one.
@@ -294,6 +334,7 @@ class _Talk:
 
     def _request(self, words: str) -> None:
         """Ask for another reply; the reason is part of what a person sees later."""
+        words = turnless(words)
         self._messages.append({"role": "user", "content": words})
         self._transcript.append(f"# Asked to try again\n\n{words}")
         progress.say(f"\n\n[asked to try again: {words.splitlines()[0]}]\n\n")
@@ -304,7 +345,7 @@ class _Talk:
             "reply.md": "\n\n".join(self._transcript) + "\n",
         }
         if self._notes and reply.notes:
-            attachments["scratchpad.md"] = reply.notes
+            attachments[scratchpad.NAME] = reply.notes
         made = submission.submit(
             self._campaign,
             files=reply.files,
@@ -312,32 +353,28 @@ class _Talk:
             author=f"LLM {self._endpoint.model}",
             expected=reply.expected,
             again=reply.again,
-            cost=self.cost(),
             attachments=attachments,
-            rejected=self.rejected,
             parent=self._parent,
         )
         if self._notes and reply.notes:
-            scratchpad.write(self._campaign, reply.notes)
+            scratchpad.write(self._campaign, keys.redact(reply.notes))
         return made
 
-    def cost(self) -> dict[str, float]:
-        """Return what the answers so far have taken."""
-        answers = self._answers
-        if not answers:
-            return {}
-        prompt, cached, completion = (
-            sum(getattr(answer, f"{what}_tokens") for answer in answers)
-            for what in ("prompt", "cached", "completion")
-        )
-        cost: dict[str, float] = {"tokens": prompt + completion, "cached": cached}
-        if any(answer.estimated for answer in answers):
+    def _pay(self, answer: Answer) -> None:
+        """Put an answer on the caller's account at once: a kill must not make it free.
+
+        The proposal that comes of the conversation takes the account over.
+        """
+        prompt, cached = answer.prompt_tokens, min(answer.cached_tokens, answer.prompt_tokens)
+        cost: dict[str, float] = {"tokens": prompt + answer.completion_tokens, "cached": cached}
+        if answer.estimated:
             cost["estimated"] = True
         if price := self._llm.price:
             reused = price.get("cached", price["input"])
             million = (prompt - cached) * price["input"] + cached * reused
-            cost["money"] = (million + completion * price["output"]) / 1e6
-        return cost
+            cost["money"] = (million + answer.completion_tokens * price["output"]) / 1e6
+        self._tokens += prompt + answer.completion_tokens
+        submission.fail(self._campaign, cost, 0)
 
     def _written(self) -> Form:
         """Return the form of the last reply: what was asked for, unless it has markers."""

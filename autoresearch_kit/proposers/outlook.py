@@ -10,6 +10,7 @@ import numpy as np
 
 from autoresearch_kit import grain, source
 from autoresearch_kit.proposers.knobs import Knob
+from autoresearch_kit.proposers.quotes import quoted
 from autoresearch_kit.records import clean
 from autoresearch_kit.source import Constant, Value
 
@@ -72,7 +73,8 @@ def page(campaign: Campaign, knobs: Sequence[Knob], trials: Sequence[Record], wi
             for record in crashed[: -CRASHES - 1 : -1]
         ]
         parts.append("Crashed, the latest first:\n" + _join([*rows, *_blamed(knobs, trials)]))
-    parts.append(f"The optimiser would change now: {wish or 'nothing, all within reach is tried'}.")
+    wish = quoted(wish, LINE) or "nothing, all within reach is tried"
+    parts.append(f"The optimiser would change now: {wish}.")
     return "\n\n".join(parts)
 
 
@@ -159,4 +161,4 @@ def _short(text: str) -> str:
 
 
 def _join(rows: Sequence[str]) -> str:
-    return "\n".join(clean(row, LINE) for row in rows)
+    return "\n".join(quoted(row, LINE) for row in rows)

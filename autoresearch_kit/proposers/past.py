@@ -186,9 +186,8 @@ def _line(past: Past, record: Record) -> str:
     if status != record.status:
         judge = next(r for r in reversed(past.records) if r.about == record.n)
         told.append(f"was {record.status}; {quoted(judge.reason, 120)}")
-    # The reason of a plain verdict repeats the scores, with digits that are noise.
-    elif status not in ("keep", "discard") or not re.search(r"\d\.\d", record.reason):
-        told.append(quoted(record.reason, 200))
+    else:
+        told.append(quoted(grain.reason(record), 200))
     return " | ".join([*parts, "; ".join(filter(None, told))]).rstrip(" |")
 
 

@@ -30,6 +30,11 @@ def quoted(words: str, most: int) -> str:
 def plain(line: str) -> str:
     """Return a line of code or of a log with its indentation, at most 400 characters."""
     words = render.visible(line.encode("utf-8", "replace").decode().rstrip("\r\n"))[:_MAX_LINE]
+    return turnless(words)
+
+
+def turnless(words: str) -> str:
+    """Return words without what a chat template takes for the end of a turn."""
     return _TURNS.sub(lambda found: _PLAIN[found[0]], words)
 
 

@@ -94,12 +94,25 @@ def settle(campaign: Campaign, made: Proposal) -> Proposal:
 
 
 def fail(campaign: Campaign, cost: Cost, rejected: int) -> None:
-    """Remember what a try took that came to no proposal."""
+    """Remember what a try took that has come to no proposal, or not yet."""
+    if not cost and not rejected:
+        return
     with _failures(campaign) as failures:
-        before = failures.get(behalf.key(), {})
-        count = rejected + before.get("rejected", 0)
-        total = added(cost, _without_count(before))
-        failures[behalf.key()] = {**total, "rejected": count}
+        _charge(failures, behalf.key(), {**cost, "rejected": rejected})
+
+
+def adopt(campaign: Campaign, key: str) -> None:
+    """Let the night `key` take over what the failed tries of earlier nights have taken."""
+    with _failures(campaign) as failures:
+        for other in [name for name in failures if name.startswith("night|") and name != key]:
+            _charge(failures, key, failures.pop(other))
+
+
+def _charge(failures: dict[str, dict[str, float]], key: str, failed: Cost) -> None:
+    before = failures.get(key, {})
+    count = failed.get("rejected", 0) + before.get("rejected", 0)
+    total = added(_without_count(failed), _without_count(before))
+    failures[key] = {**total, "rejected": count}
 
 
 def lost(campaign: Campaign, key: str) -> Cost:
