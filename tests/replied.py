@@ -56,7 +56,8 @@ RUNS = [
 class Case:
     """An edit, a reply that describes it, and whether the reply has to be understood.
 
-    `sure` is whether its fence has another length than any in the text.
+    `sure` is whether its fence has another length than any in the text. `part` is whether it is a
+    file of which so much is gone that it has to be taken for an excerpt.
     """
 
     path: str
@@ -67,6 +68,7 @@ class Case:
     blocks: bool
     sure: bool
     several: bool
+    part: bool
 
     def parsed(self, reply: str) -> str | None:
         files = {self.path: self.old} | (OTHER if self.several else {})
@@ -121,6 +123,7 @@ def cases(draw: st.DrawFn) -> Case:
     new += old[done:]
     new[:1] = [line.lstrip("\ufeff") for line in new[:1]]  # and a reply brings none
     path = "fit.py" if code else "notes.txt"
+    part = not blocks and is_part(old, new, (pieces, replaced(pieces, runs)) if code else None)
     told, made = list(map(plain, old)), list(map(plain, new))
     known = {line.strip() for line in told}
     fair = all(line.strip() in known for line in made if re.match(r"\s*[<>]{4}", line))
@@ -138,11 +141,42 @@ def cases(draw: st.DrawFn) -> Case:
         old=bom + end.join(old) + (end if final and old else ""),
         new=bom + end.join(new) + (end if final and new else ""),
         reply=reply.replace("\n", "\r\n") if crlf else reply,
-        clear=clear and told != made,
+        clear=clear and told != made and not part,
         blocks=blocks,
         sure=sure,
         several=several,
+        part=part,
     )
+
+
+def replaced(pieces: list[str], runs: list[tuple[int, int, list[str]]]) -> list[str]:
+    made: list[str] = []
+    done = 0
+    for at, stop, added in runs:
+        made += [*pieces[done:at], *added]
+        done = stop
+    return made + pieces[done:]
+
+
+def is_part(old: list[str], new: list[str], code: tuple[list[str], list[str]] | None) -> bool:
+    """Tell whether what is left of a file is an excerpt, from the pieces of it that are `code`."""
+    was, size = (sum(bool(line.strip()) for line in lines) for lines in (old, new))
+    if not code:
+        return was >= 4 and size < was / 2
+    names = [
+        {m[1] for x in pieces if (m := re.match(r"(?:def |class |if )?(\w+)", x))}
+        for pieces in code
+    ]
+    asks = [any(x.startswith("if x") for x in pieces) for pieces in code]
+    if "x" in names[0] - names[1] and any(x.startswith("def g") for x in code[1]):
+        return True
+    lost = bool(names[0] - names[1]) or asks[0] > asks[1]
+    few = size < was * 0.8 or (
+        names[1] <= names[0]
+        and asks[1] <= asks[0]
+        and len(names[1]) + asks[1] < (len(names[0]) + asks[0]) / 2
+    )
+    return (lost and few) or (was >= 30 and size < was / 3)
 
 
 def laid_out(

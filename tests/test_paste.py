@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autoresearch_kit import git, progress, records, steps, succession
+from autoresearch_kit import git, progress, records, scratchpad, steps, succession
 from autoresearch_kit.behalf import of
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import ProposalError, ReplyError, ReplyPending
@@ -171,6 +171,60 @@ def test_what_was_kept_meanwhile_is_not_undone_by_a_whole_file(campaign, ask):
     proposal = steps.propose(campaign, by=Paste())
     assert proposal.parent == 1
     assert proposal.files["fit.py"] == kept.replace("RATE = 0.05", "RATE = 0.08")
+
+
+def test_what_was_kept_is_not_undone_by_the_answer_to_a_prompt_before_the_last(campaign, ask):
+    ask()
+    kept = PRINTED.replace("import os\n", "import os  # kept\n").replace("3 * x / 10", "3 * x / 9")
+    decide(campaign, {"fit.py": kept}, "keep", 0.9)
+    box = ask()  # the cell is run again, and the answer to its first prompt is pasted
+    assert box.say("use", reply=whole(FASTER), model="")["ok"]
+    proposal = steps.propose(campaign, by=Paste())
+    assert proposal.files["fit.py"] == kept.replace("RATE = 0.05", "RATE = 0.08")
+    proposal.refuse("another one first")
+    answer = ask().say("use", reply=whole(PRINTED), model="")  # what the first prompt had
+    assert "changes nothing" in answer["text"]
+
+
+def test_the_answer_to_the_newest_prompt_may_change_again_what_was_kept(campaign, ask):
+    ask()
+    decide(campaign, {"fit.py": PRINTED.replace("RATE = 0.05", "RATE = 0.07")}, "keep", 0.9)
+    assert ask().say("use", reply=whole(FASTER), model="")["ok"]
+    assert steps.propose(campaign, by=Paste()).files["fit.py"] == FASTER
+
+
+def test_a_block_for_a_prompt_before_the_last_is_merged_with_what_was_kept(campaign, ask):
+    ask()
+    kept = PRINTED.replace("import os\n", "import os  # kept\n")
+    decide(campaign, {"fit.py": kept}, "keep", 0.9)
+    rate = "LEARNING_RATE = 0.05  # search: 0.001 to 0.5 log"
+    pasted = blocks(f"import os\n...\n{rate}", f"import os\n...\n{rate.replace('0.05', '0.08')}")
+    assert ask().say("use", reply=pasted, model="")["ok"]
+    proposal = steps.propose(campaign, by=Paste())
+    assert proposal.files["fit.py"] == kept.replace("RATE = 0.05", "RATE = 0.08")
+
+
+def test_many_failed_tries_stay_few_and_short_on_disk(campaign, ask):
+    box = ask()
+    for n in range(6):
+        box.say("use", reply=f"{BROKEN}\nreply {n}\n" + "x " * 50_000, model="")
+    assert ask().widget.now["tries"] == 6
+    box.say("draft", reply="", model="")
+    (kept,) = (path for path in (campaign.state / "paste").glob("*.json") if path.stem != "prompt")
+    assert kept.stat().st_size < 100_000
+    assert box.say("use", reply=GOOD, model="")["ok"]
+    proposal = steps.propose(campaign, by=Paste())
+    assert proposal.rejected == 6
+    told = proposal.attachments()["reply.md"].decode()
+    assert told.startswith("(3 earlier replies could not be used and are left out.)")
+    assert [n for n in range(6) if f"reply {n}\n" in told] == [3, 4, 5]
+
+
+def test_a_key_in_the_notes_of_a_reply_stays_out_of_the_scratchpad(campaign, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "canary-secret-12345")
+    monkeypatch.setattr(scratchpad, "is_due", lambda campaign: True)  # after ten experiments
+    steps.propose(campaign, by=Paste(f"<notes>The key is canary-secret-12345.</notes>\n{GOOD}"))
+    assert scratchpad.read(campaign) == "The key is $SOME_API_KEY."
 
 
 def test_a_reply_that_collides_with_what_was_kept_asks_for_a_new_prompt(campaign, ask):

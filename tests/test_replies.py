@@ -230,10 +230,35 @@ def test_several_files_are_changed_in_one_reply(text: str):
         ("c.py\n```python\nx = 3\nboth = 1\n```\n", "is for c.py. Only a.py, lib/b.py may change"),
         ("a.py\n" + block("x = 1", "x = 3") + "lib/b.py\n" + block("y = 1", "y = 3"), "Block 2"),
         ("a.py\n" + block("x = 1", "x = 1"), "changes nothing: a.py"),
+        *(
+            (f"{prose}\n" + block("both = 1", "both = 2"), "stands in a.py and in lib/b.py.")
+            for prose in (
+                "I raise it in the trainer; lib/b.py has the same constant and stays.",
+                "lib/b.py has the same constant and stays.",
+                "`lib/b.py` (which has the same constant) stays.",
+                "lib/b.py:\nIt stays. In a.py I raise it.",
+                "I change a.py and lib/b.py:",
+                f"lib/b.py stays, {'and stays, ' * 40}as it is.",
+            )
+        ),
     ],
 )
 def test_a_change_of_an_uncertain_or_a_wrong_file_is_refused(text: str, words: str):
     assert words in refused(text, FILES)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "lib/b.py",
+        "**`lib/b.py`** (the step):",
+        "In `lib/b.py`, for the step:",
+        "### File: lib/b.py",
+    ],
+)
+def test_a_heading_or_a_colon_says_which_file_is_meant(before: str):
+    text = f"{before}\n\nFor the reason above.\n" + block("both = 1", "both = 2")
+    assert parsed(text, FILES) == {"lib/b.py": "y = 2\nboth = 2\n"}
 
 
 # The rest of a reply

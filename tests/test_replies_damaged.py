@@ -2,14 +2,14 @@
 
 Stated precisely. A reply that nothing happened to gives the intended file when
 
-- each SEARCH stands once in the file,
+- each SEARCH stands once in the file, or a whole file is no excerpt (see `replied.is_part`),
 - the markers (or, unless the file is Python, the fence) have a length that no such line of the old
   or new text has, and the new text brings no other lines that look like markers,
 
-and otherwise the intended file or a `ReplyError`. A damaged reply gives a `ReplyError`, or what
-the complete blocks in it (or one complete fence) say, with no marker left over. One that was cut
-off gives a `ReplyError` unless all that it had begun is complete; a whole file needs its last line,
-where its fence is as stated above.
+and otherwise the intended file or a `ReplyError`; an excerpt always gives the error. A damaged
+reply gives a `ReplyError`, or what the complete blocks in it (or one complete fence) say, with no
+marker left over. One that was cut off gives a `ReplyError` unless all that it had begun is
+complete; a whole file needs its last line, where its fence is as stated above.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from tests.replied import FENCE, HEAD, RULE, TAIL, WHY, Case, cases, lines_of, p
 
 def intact(case: Case) -> None:
     result = case.parsed(case.reply)
-    form = "blocks" if case.blocks else "file"
+    form = "blocks" if case.blocks else "part" if case.part else "file"
     event(
         f"{form}, {'clear' if case.clear else 'unclear'}, {'refused' if result is None else 'read'}"
     )
+    assert result is None or not case.part
     if result is None:
         assert not case.clear
     elif plain(case.old) != case.old:
@@ -128,7 +129,11 @@ def survives(drawn: tuple[Case, str, bool]) -> None:
     old, new = (lines_of(plain(text.removeprefix("\ufeff"))) for text in (case.old, result))
     lines = reply.split("\n")
     if case.blocks:
-        found = [applied(old, blocks) for blocks in readings(lines) if blocks]
+        # Up to a line that may end thoughts, with a hypothesis after it, all may be thoughts.
+        ends = (m.end() for m in re.finditer(r"\n\s*</think>", reply))
+        texts = [reply, *(reply[end:] for end in ends if "<hypothesis>" in reply[end:])]
+        read = itertools.chain.from_iterable(readings(text.split("\n")) for text in texts)
+        found = [applied(old, blocks) for blocks in read if blocks]
         assert stripped(new) in found
     else:
         fences = [k for k, line in enumerate(lines) if FENCE.match(line)]

@@ -60,12 +60,97 @@ def test_a_whole_file_that_is_not_certain_is_refused(text: str, words: str):
     assert words in refused(text)
 
 
-def test_a_part_of_a_file_is_no_whole_file():
-    files = {"fit.py": LONG}
-    part = LONG.partition("x15")[0]
-    assert "15 lines, but fit.py has 60" in refused(f"```python\n{part}```\n", files)
-    longer = LONG.partition("x25")[0]
-    assert parsed(f"```python\n{longer}```\n", files) == {"fit.py": longer}
+SMALL = """\
+import math
+
+A = 5
+B = math.pi
+
+
+def step(x):
+    return x * A + B
+
+
+print(step(B))
+"""
+FUNCTIONS = [f"def f{n}(x):\n    y = x + {n}\n    return y\n" for n in range(14)]
+NOTES = "# Notes\n\n- one\n- two\n- three\n- four\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "part", "words"),
+    [
+        pytest.param(SMALL, "A = 4\n", "1 of 6 lines, without B, math", id="one constant"),
+        pytest.param(SMALL, "A = 4\nB = 3\n", "2 of 6 lines", id="constants"),
+        pytest.param(
+            SMALL, SMALL.partition("\n\ndef")[0].replace("5", "4"), "3 of 6", id="the beginning"
+        ),
+        pytest.param(
+            SMALL,
+            "def step(x):\n    y = x * x\n    z = y * A\n    z += B\n    return z\n\n",
+            "it uses A, B without defining it any more",
+            id="one function, as long as the file",
+        ),
+        pytest.param(
+            SMALL,
+            SMALL.replace("A = 5\n", "").replace("x *", "2 * x *"),
+            "uses A",
+            id="one is lost",
+        ),
+        pytest.param("A = 1\nB = 2\nprint(A + B)\n", "A = 3\nB = 2\n", "2 of 3", id="no use"),
+        pytest.param(
+            "\n".join(FUNCTIONS),
+            "\n".join(FUNCTIONS[:5]).replace("+", "*"),
+            "15 of 42 lines, without f10, f11, f12, f13, f5 and 4 more",
+            id="five functions",
+        ),
+        pytest.param(
+            "\n".join(FUNCTIONS),
+            "\n".join(FUNCTIONS[:5]).replace("    y", "    x += 1\n" * 8 + "    y"),
+            "only: no f10, f11",
+            id="five longer functions",
+        ),
+        pytest.param(LONG, LONG.partition("x45")[0], "45 of 60 lines, without x45", id="cut off"),
+        pytest.param(
+            "def fit():\n" + "    step()\n" * 40, "def fit():\n    step(2)\n", "2 of 41", id="long"
+        ),
+    ],
+)
+def test_a_part_of_a_file_is_no_whole_file(old: str, part: str, words: str):
+    fence = f"I change this:\n```python\n{part}```\n"
+    told = refused(fence, {"fit.py": old})
+    assert "seems to hold a part of fit.py only: " in told
+    assert words in told
+
+
+def test_a_part_of_a_text_that_is_no_code_is_no_whole_file():
+    files = {"notes.md": NOTES}
+    assert "2 of 5 lines" in refused("```\n# Notes\n\n- four\n```\n", files)
+    shorter = "# Notes\n\n- 1 to 3\n- four\n"
+    assert parsed(f"```\n{shorter}```\n", files) == {"notes.md": shorter}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param("def step(x):\n    return x\n\n\nfor n in range(9):\n    print(n)\nstep(2)\n"),
+        pytest.param(SMALL.replace("import math\n\n", "").replace("math.pi", "3")),
+        pytest.param(SMALL.replace("    return", "    x = max(x, 0)\n    return") + "step(1)\n"),
+        pytest.param("def main():\n    a = 5\n    b = 3\n    print(b * a + b)\n\n\nmain()\n"),
+    ],
+    ids=["anew", "without an import", "longer", "in one function"],
+)
+def test_a_short_file_may_be_rewritten_as_a_whole(new: str):
+    assert parsed(f"```python\n{new}```\n", {"fit.py": SMALL}) == {"fit.py": new}
+
+
+def test_what_a_refused_part_leaves_out_can_be_deleted_as_the_error_says():
+    rest = "\n".join(FUNCTIONS[:5])
+    files = {"fit.py": "\n".join(FUNCTIONS)}
+    words = refused(f"```python\n{rest}```\n", files)
+    assert "To delete lines on purpose, send search/replace blocks" in words
+    gone = "\n" + "\n".join(FUNCTIONS[5:])
+    assert parsed(f"<<<<<<< SEARCH\n{gone}=======\n>>>>>>> REPLACE\n", files) == {"fit.py": rest}
 
 
 @pytest.mark.parametrize(

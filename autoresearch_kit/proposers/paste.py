@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import behalf, git, progress, records, render, replies, scratchpad
+from autoresearch_kit import behalf, git, keys, progress, records, render, replies, scratchpad
 from autoresearch_kit import files as store
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import (
@@ -26,6 +26,7 @@ from autoresearch_kit.errors import (
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import prompt as prompts
 from autoresearch_kit.proposers import submission
+from autoresearch_kit.replies import matching
 from autoresearch_kit.texts import shown
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ REPAIRS = 2
 """How often a reply is to be corrected before the whole file is asked for."""
 
 MAX_DRAFT = 400_000  # characters of what is typed that are kept for a reload
+MAX_TRY = 20_000  # characters of a reply that couldn't be used
+TRIES = 3  # of which so many are kept: the file is written again as somebody types
+PROMPTS = 5  # states that prompts were made of, to any of which a reply may come back
 AGAIN = "Run this cell again: it returns the proposal."
 
 
@@ -135,13 +139,12 @@ class _Errand:
         self.campaign, self.idea, self.key = campaign, idea, behalf.key()
         self.folder = campaign.state / "paste"
         self._kept = self.folder / f"{zlib.crc32(self.key.encode(errors='surrogatepass')):08x}.json"
-        # A kernel before this one may have shown the prompt, on what was the best state then.
-        self.asked_on = str(store.read_table(self.folder / "prompt.json").get("commit", ""))
         self.prompt: prompts.Prompt | None = None
         kept = store.read_table(self._kept)
         self.reply, self.model = str(kept.get("reply", "")), model or str(kept.get("model", ""))
         self.repair, self._made = str(kept.get("repair", "")), str(kept.get("made", ""))
         self.tries: list[list[str]] = list(kept.get("tries", []))
+        self.failed = int(kept.get("failed", 0))
 
     @property
     def file(self) -> Path:
@@ -171,9 +174,16 @@ class _Errand:
             revises=earlier,
             notes=notes,
         )
-        self.asked_on = campaign.best.commit
         store.write_text(self.file, self.prompt.text)
-        store.write_json(self.folder / "prompt.json", {"commit": self.asked_on})
+        commits = list(dict.fromkeys([campaign.best.commit, *self._asked_on()]))[:PROMPTS]
+        store.write_json(self.folder / "prompt.json", {"commits": commits})
+
+    def _asked_on(self) -> list[str]:
+        """Return the commits that prompts of this campaign were made of, the newest first.
+
+        Another cell, or a kernel before this one, may have shown the one that is answered now.
+        """
+        return list(store.read_table(self.folder / "prompt.json").get("commits", []))
 
     def use(self, text: str, model: str) -> Proposal:
         """Make a proposal of a reply; what is wrong with it is remembered and raised."""
@@ -186,11 +196,12 @@ class _Errand:
                 raise
             except ProposalError as error:
                 self.repair = self._words(error)
-                self.tries.append([text, self.repair])
+                self.failed += 1
+                self.tries = [*self.tries, [_shortened(text), _shortened(self.repair)]][-TRIES:]
                 self.keep()
                 submission.fail(self.campaign, {}, 1)
                 raise
-        self.reply, self.repair, self.tries, self._made = "", "", [], made.id
+        self.reply, self.repair, self.tries, self.failed, self._made = "", "", [], 0, made.id
         self.keep()
         return made
 
@@ -214,28 +225,36 @@ class _Errand:
             parent=best,
         )
         if notes:
-            scratchpad.write(self.campaign, notes)
+            scratchpad.write(self.campaign, keys.redact(notes))
         return made
 
     def _read(self, text: str, best: Experiment) -> tuple[replies.Reply, Mapping[str, str]]:
-        """Return the reply, and the texts that it changes: those of the prompt, or the best."""
-        then = self.asked_on
-        if then in ("", best.commit) or git.resolve(self.campaign.path, then) is None:
-            return replies.parse(text, best.files), best.files
-        base = self.campaign.mutable(then)
-        try:
-            return replies.parse(text, base), base
-        except ReplyError as error:
+        """Return the reply, and the texts that it changes: those of a prompt, or the best.
+
+        A whole file doesn't say which texts it was made from: the nearest, so that what was kept
+        since then counts as kept and not as undone by the reply.
+        """
+        path = self.campaign.path
+        known = [c for c in self._asked_on() if c == best.commit or git.resolve(path, c)]
+        bases = [self.campaign.mutable(c) for c in dict.fromkeys([*known, best.commit])]
+        wrong: list[ReplyError] = []
+        for base in bases:
             try:
-                return replies.parse(text, best.files), best.files
-            except ReplyError:
-                raise error from None
+                reply = replies.parse(text, base)
+            except ReplyError as error:
+                wrong.append(error)
+                continue
+            if reply.form == "file":
+                base = min(bases, key=lambda texts: _distance(texts, reply.files))
+                reply = replies.parse(text, base)
+            return reply, base
+        raise wrong[0]
 
     def _words(self, error: ProposalError) -> str:
         """Return what the model has to be told about its reply."""
         if isinstance(error, Duplicate):
             return f"{error}\n\nPropose something else, in the same format."
-        if len(self.tries) >= REPAIRS:
+        if self.failed >= REPAIRS:
             return f"{error}\n\n{replies.instructions('file', self.campaign.best.files)}"
         if isinstance(error, ReplyError):
             return str(error)
@@ -245,6 +264,8 @@ class _Errand:
         parts = [
             f"# Reply\n\n{bad}\n\n# Asked to try again\n\n{why}\n\n" for bad, why in self.tries
         ]
+        if more := self.failed - len(self.tries):
+            parts.insert(0, f"({more} earlier replies could not be used and are left out.)\n\n")
         return "".join([*parts, f"# Reply\n\n{text}\n"])
 
     def keep(self) -> None:
@@ -254,9 +275,22 @@ class _Errand:
             "model": self.model[:MAX_DRAFT],
             "repair": self.repair,
             "tries": self.tries,
+            "failed": self.failed,
             "made": self._made,
         }
         store.write_json(self._kept, kept)
+
+
+def _distance(old: Mapping[str, str], new: Mapping[str, str]) -> int:
+    """Return how many lines differ, in the files that are in `new`."""
+    pairs = [
+        (matching.lines(old.get(path, "")), matching.lines(text)) for path, text in new.items()
+    ]
+    return sum(len(a) + len(b) - 2 * len(matching.kept(a, b)) for a, b in pairs)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_TRY else f"{text[: MAX_TRY - 2]} …"
 
 
 def _onto(best: Experiment, base: Mapping[str, str], changed: Mapping[str, str]) -> dict[str, str]:
@@ -287,7 +321,7 @@ def _box(errand: _Errand) -> Any:
             "reply": errand.reply,
             "model": errand.model,
             "repair": render.visible(errand.repair),
-            "tries": len(errand.tries),
+            "tries": errand.failed,
             "made": made,
         }
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from autoresearch_kit import source
 from autoresearch_kit.errors import ProposalError, ReplyError
-from autoresearch_kit.replies import matching
+from autoresearch_kit.replies import matching, paths
 
 HEAD = re.compile(r"[ \t]*(<{5,9})[ \t]?SEARCH\b:?(.*)")
 RULE = re.compile(r"[ \t]*(={5,9})[ \t]*")
@@ -38,13 +38,6 @@ _CLOSES = re.compile(
 _CLOSES_A_LINE = re.compile(rf"^[ \t]*(?:{_CLOSES.pattern})", re.IGNORECASE | re.MULTILINE)
 _HYPOTHESIS = re.compile(r"<hypothesis\b", re.IGNORECASE)
 _LAST_TOKEN = re.compile(r"(?:<\|\w{1,30}\|>|</s>)\s*\Z")
-_DECORATION = re.compile(r"(?:[#*>\s-]|//|\d+\.)*")
-_LABEL = re.compile(
-    r"(?:file ?name|file|path|edit|update|modify|in)[*`]*(?::[*\s]*|\s+)", re.IGNORECASE
-)
-_PATH = re.compile(
-    r"[\w./+-]+\.(?:py|pyi|toml|md|txt|json|ya?ml|cfg|ini|sh|c|cc|cpp|cu|h|js|ts|rs|go|jl|r|ipynb)"
-)
 _PYTHON = {"", "python", "python3", "py", "plaintext", "code"}
 _OWN = (
     "is a line of the file itself, so it can't be a marker too. Write markers of another length, "
@@ -144,21 +137,6 @@ def is_marker(line: str) -> bool:
     return line.lstrip()[:1] in {"<", ">", "S", "R"} and bool(_ODD.fullmatch(line))
 
 
-def path_of(line: str, files: Mapping[str, str]) -> str:
-    """Return the path that is all there is on a line, whether one of `files` or not; else ""."""
-    bare = line[:300].strip()
-    decoration = _DECORATION.match(bare)
-    word = bare[decoration.end() :] if decoration else bare
-    label = _LABEL.match(word)
-    word = word[label.end() :] if label else word
-    word = word.partition(" (")[0].strip("*`'\":[]() \t")
-    plain = word.removeprefix("./").replace("\\", "/")
-    for path in (bare, word, plain):
-        if path in files:
-            return path
-    return plain if _PATH.fullmatch(plain) else ""
-
-
 def fence(line: str) -> tuple[str, str, str] | None:
     """Return the indentation, the mark and what follows it, when a line begins or ends a fence."""
     found = FENCE.match(line) if line.lstrip()[:1] in {"`", "~"} else None
@@ -254,13 +232,12 @@ class _Reader:
             )
         if RULE.fullmatch(line):
             self.rules.append(self.at)
-        path = path_of(line, self.files)
+        path = paths.path_of(line, self.files)
         self.foreign = "" if path in self.files else path
         if path in self.files:
             self.hint = path
-        elif not path and len(self.files) > 1 and len(line) <= 300:
-            named = [p for p in self.files if re.search(rf"(?<![\w./-]){re.escape(p)}(?!\w)", line)]
-            self.hint = named[0] if len(named) == 1 else self.hint
+        elif not path and (told := paths.announced(line, self.files)) is not None:
+            self.hint = told
         if self.wrappers and self.wrappers[-1][2] == "blocks" and not self._is_aside(line):
             self._fail(
                 self.at,
@@ -271,7 +248,7 @@ class _Reader:
     def _is_aside(self, line: str) -> bool:
         """Tell whether a line may stand beside a block in a fence, which is no file then."""
         comment = self.python and line.lstrip().startswith(("#", "//"))
-        return not line.strip() or bool(path_of(line, self.files)) or comment
+        return not line.strip() or bool(paths.path_of(line, self.files)) or comment
 
     def _tag(self, opening: re.Match[str]) -> None:
         name = opening[1].lower()
@@ -298,7 +275,7 @@ class _Reader:
         head = HEAD.fullmatch(self.lines[begin])
         assert head is not None
         size, rest = len(head[1]), head[2].strip()
-        path = path_of(rest, self.files) if rest else self.foreign or self.hint
+        path = paths.path_of(rest, self.files) if rest else self.foreign or self.hint
         if rest and not path:
             self._fail(begin, "has more than SEARCH on it. Write <<<<<<< SEARCH alone on its line.")
         if path and path not in self.files:
@@ -338,7 +315,7 @@ class _Reader:
             if kind == "blocks":
                 self._unclosed_fence(self.wrappers[-1][0])
         words = [word for word in re.split(r"[\s:=\"'{},]+", rest[:300]) if word]
-        named = [word for word in words if word in self.files or _PATH.fullmatch(word)]
+        named = [word for word in words if word in self.files or paths.PATH.fullmatch(word)]
         path = named[0] if named else self.foreign or self.hint
         inside = next(
             (at for at in range(begin + 1, len(self.lines)) if not self._is_aside(self.lines[at])),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import dataclasses
 import re
+import symtable
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 from autoresearch_kit.errors import ReplyError
-from autoresearch_kit.replies import markup, matching
+from autoresearch_kit.replies import markup, matching, paths
 from autoresearch_kit.replies.markup import Fence
 
-_SMALL = 30  # lines; of a smaller file a third may be all that is left
+_SMALL = 30  # lines; of smaller code a third may be all that is left
+_TINY = 4  # lines; of a smaller text that is no code, half
 _ALIASES = {
     ".py": {"python", "python3", "py", "plaintext", "code"},
     ".md": {"markdown", "md"},
@@ -41,7 +45,7 @@ def found(
     claims: dict[str, list[Fence]] = {}
     for fence in fences:
         lines = fence.lines
-        title = markup.path_of(lines[0], files) if lines else ""
+        title = paths.path_of(lines[0], files) if lines else ""
         path = fence.path or (title if title in files else "")
         path = path or (next(iter(files)) if len(files) == 1 else "")
         if path and path not in files:
@@ -113,13 +117,85 @@ def check(path: str, fence: Fence, old: str) -> None:
             f"The fence in line {fence.line} has markers of a block in it, so it is not clear what "
             "is meant. Send blocks without a fence, or the whole file without such lines."
         )
-    size, was = _inked(lines), _inked_text(old)
-    if was >= _SMALL and size * 3 < was:
+    if why := _excerpt(path, lines, old):
         raise ReplyError(
-            f"The fence in line {fence.line} has {size} lines, but {path} has {was}: that seems to "
-            "be a part of the file. Send all lines of it, also those that stay as they are, or "
-            "change (or delete) parts with search/replace blocks."
+            f"The fence in line {fence.line} seems to hold a part of {path} only: {why}. Send all "
+            "lines of it, also those that stay as they are. To delete lines on purpose, send "
+            "search/replace blocks: those lines in SEARCH, and nothing in REPLACE."
         )
+
+
+def _excerpt(path: str, lines: Sequence[str], old: str) -> str:
+    """Return why these lines seem to be a part of the file, not all of it; "" if they don't.
+
+    Code that is rewritten as a whole may be shorter, or have other names. An excerpt is shorter
+    and lacks names, or has few of the old names and no new ones, or needs one that it lacks.
+    """
+    size, was = _inked(lines), _inked_text(old)
+    count = f"{size} of {was} lines"
+    then, now = (_Names.of(text) if path.endswith(".py") else None for text in (old, _text(lines)))
+    if not then or not now:
+        return count if was >= _TINY and size * 2 < was else ""
+    if missing := (then.defined - now.defined) & now.needed:
+        return f"it uses {_listed(missing)} without defining it any more"
+    lost = then.top - now.top
+    if lost and (size * 5 < was * 4 or (now.top < then.top and len(now.top) * 2 < len(then.top))):
+        gone = then.defined - now.defined
+        what = _listed(gone) if gone else f"use of {_listed({name for name, _ in lost})}"
+        return f"{f'{count}, without' if size < was else 'no'} {what}"
+    return count if was >= _SMALL and size * 3 < was else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Names:
+    """The names in a file of code.
+
+    Attributes
+    ----------
+    top
+        Those at its top level, each with whether it is given a value there or used.
+    defined, needed
+        Those that it gives a value to as global ones, and those that it uses as such.
+    """
+
+    top: set[tuple[str, bool]]
+    defined: set[str]
+    needed: set[str]
+
+    @classmethod
+    def of(cls, text: str) -> _Names | None:
+        """Return the names, or nothing when the text can't be compiled."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                table = symtable.symtable(text.removeprefix("\ufeff"), "reply.py", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        top: set[tuple[str, bool]] = set()
+        for name in table.get_symbols():
+            bound = name.is_assigned() or name.is_imported() or name.is_namespace()
+            top |= {(name.get_name(), True)} if bound else set()
+            top |= {(name.get_name(), False)} if name.is_referenced() else set()
+        defined = {name for name, bound in top if bound}
+        needed = {name for name, bound in top if not bound}
+        scopes = list(table.get_children())
+        while scopes:
+            scope = scopes.pop()
+            scopes += scope.get_children()
+            names = [name for name in scope.get_symbols() if name.is_global()]
+            defined |= {name.get_name() for name in names if name.is_assigned()}
+            needed |= {name.get_name() for name in names if name.is_referenced()}
+        return cls(top, defined, set() if "import *" in text else needed - {*dir(builtins)})
+
+
+def _listed(names: set[str]) -> str:
+    first = sorted(names)[:5]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(name[:60] for name in first) + more
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def check_complete(path: str, new: str, old: str) -> None:
@@ -190,4 +266,4 @@ def _inked(lines: Sequence[str]) -> int:
 
 
 def _inked_text(text: str) -> int:
-    return _inked(matching.lines(text))
+    return _inked(matching.lined(text).lines)
