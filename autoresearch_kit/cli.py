@@ -27,8 +27,8 @@ MOST = 10_000_000  # hours, or of any currency
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 when it did what was asked, 1 when the kit says why not, 2 when the command line makes no
-    sense, 130 after Ctrl+C.
+    0 when it did what was asked, 1 when the kit says why not or a night came to an end that
+    nobody asked for, 2 when the command line makes no sense, 130 after Ctrl+C.
     """
     args = _parser().parse_args(argv)
     try:
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     night = command(
         "overnight",
         "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
-        "The same command finds the night again.",
+        "The same command finds a night at work again, and goes on with a killed one.",
         "--tag nov23 --experiments 40 --approve small:20",
     )
     add = night.add_argument

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from autoresearch_kit import (
     callables,
     dashboards,
     display,
+    evening,
     git,
     histories,
     nights,
@@ -27,7 +29,7 @@ from autoresearch_kit import (
 )
 from autoresearch_kit import campaign as campaigns
 from autoresearch_kit.campaign import Campaign, open_campaign
-from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.errors import AutoresearchError, CampaignError
 from autoresearch_kit.nights import Night
 
 WATCH_SECONDS = 2.0
@@ -50,16 +52,25 @@ def overnight(args: argparse.Namespace) -> int:
     approve, by = _policy(args.approve), _proposer(args)
     is_known = args.tag is None or args.tag in _tags(args)
     campaign = _open(args) if is_known else _start(args)
-    last = nights.latest(campaign)
-    if last is not None and not args.again:
-        if last.status in ("finished", "stopped"):
-            print(f"{last}\nThis night has {last.status}; --again starts another.")
-            return 0
+    last, again = nights.latest(campaign), args.again
+    if last is not None and not again and last.status in ("finished", "stopped"):
+        if terminal.made(last) or approve is None:
+            print(f"{terminal.over(last, has_policy=approve is not None)}\n{last}")
+            return 1
+        # Whoever corrects a command that came to nothing means a new night.
+        why = terminal.why(last)
+        print(f"The last night made no experiment ({why}); this one is new.", flush=True)
+        again = True
+    if last is not None and not again:
         night = last
         if last.status == "died":
+            if dropped := _dropped(args, last):
+                print(f"This night goes on as it was started, without {dropped}.", flush=True)
             night = nights.overnight(campaign, approve=approve, by=by)
         else:
-            print(f"This night was started before: {last.asked.get('policy')}.")
+            dropped = _dropped(args, last, approve=approve, by=by)
+            keeps = f" It goes on as it was started, without {dropped}." if dropped else ""
+            print(f"This night was started before: {last.asked.get('policy')}.{keeps}", flush=True)
     elif last is not None and last.status not in nights.ENDED:
         raise CampaignError(
             f"a night of {campaign.tag} is {last.status} already, and a campaign has one at a "
@@ -69,14 +80,32 @@ def overnight(args: argparse.Namespace) -> int:
         if approve is None:
             _need_policy(args)
         limits = {name: value for name in LIMITS if (value := getattr(args, name)) is not None}
-        night = nights.overnight(campaign, approve=approve, by=by, again=args.again, **limits)
+        night = nights.overnight(campaign, approve=approve, by=by, again=again, **limits)
     if args.detach:
         deadline = time.monotonic() + SETTLE_SECONDS  # or nobody hears why it can't begin
         while "pid" not in night.state and time.monotonic() < deadline:
             time.sleep(0.1)
         print(f"{night!r}\nTo watch it: {_again(args, 'status', campaign)} --watch")
-        return 1 if night.status == "died" else 0
+        return terminal.verdict(night) if night.status in nights.ENDED else 0
     return _follow(args, night)
+
+
+def _dropped(args: argparse.Namespace, night: Night, **functions: Any) -> str:
+    """Return which options differ from those that a night was started with, in words."""
+    asked = dict(night.asked)
+    if asked.get("deadline"):
+        began, end = (datetime.fromisoformat(asked[name]) for name in ("started", "deadline"))
+        asked["hours"] = round((end - began).total_seconds() / 3600, 6)
+    asked["approve"] = asked.get("policy")
+    given = {name: getattr(args, name) for name in LIMITS} | {
+        name: records.clean(evening.name_of(function), 100) if function else None
+        for name, function in functions.items()
+    }
+    return ", ".join(
+        f"--{name.replace('_', '-')}"
+        for name, value in given.items()
+        if value is not None and value != asked.get(name)
+    )
 
 
 def _start(args: argparse.Namespace) -> Campaign:
@@ -102,7 +131,7 @@ def _follow(args: argparse.Namespace, night: Night) -> int:
         )
         return 130
     print(night)
-    return 1 if night.status == "died" else 0
+    return terminal.verdict(night)
 
 
 def status(args: argparse.Namespace) -> int:
@@ -131,6 +160,7 @@ def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
         "best": f"{board['best']} {board['unit']}" if board["best"] else "no baseline yet",
         "trains": board["steps"]["training"] + share,
         "for you": f"{waiting} to decide: {_again(args, 'review', campaign)}" if waiting else "",
+        "failed tries": terminal.failed_tries(campaign),
     }
     night = nights.latest(campaign)
     return render.table(rows) + (f"{night}\n" if night else "")
@@ -221,18 +251,21 @@ def review(args: argparse.Namespace) -> int:
     campaign = _open(args)
     command = _again(args, "review", campaign)
     if args.approve or args.refuse or args.revise:
-        terminal.decide(
-            campaign,
-            approve=args.approve,
-            refuse=args.refuse,
-            revise=args.revise,
-            reason=args.reason,
-            never_again=args.never_again,
-            guess=args.guess,
-            by=by,
-        )
+        try:
+            terminal.decide(
+                campaign,
+                approve=args.approve,
+                refuse=args.refuse,
+                revise=args.revise,
+                reason=args.reason,
+                never_again=args.never_again,
+                guess=args.guess,
+                by=by,
+            )
+        except AutoresearchError as error:
+            raise CampaignError(terminal.for_shell(error, campaign, command)) from error
     elif sys.stdin.isatty() and sys.stdout.isatty():
-        terminal.ask(campaign, by)
+        terminal.ask(campaign, command, by)
     else:
         print(terminal.waiting(campaign, command).rstrip())
     return 0

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import html
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autoresearch_kit import git, patch, render
+from autoresearch_kit import git, patch, records, render
 from autoresearch_kit.errors import CampaignError, GitError
 from autoresearch_kit.histories import Source, load
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
 
+FOLDED = {"prompt.md": "Prompt", "reply.md": "Reply"}
+FOLDED_CHARACTERS = 100_000  # a notebook keeps each card that it shows
+
 
 def show(x: Source, n: int, ref: str | None = None) -> Page:
     """Return a card of experiment `n`: hypothesis, verdict and why, loss curve, diff.
+
+    It says too what the proposal took, and where its prompt and reply are; a notebook shows both.
 
     Parameters
     ----------
@@ -33,6 +39,7 @@ def show(x: Source, n: int, ref: str | None = None) -> Page:
     record = found[n]
     parent = found.get(record.parent)
     changes = _patch(repo, record, parent)
+    tree, told = _told(repo, record)
     rows = {
         "experiment": f"{record.campaign} {record.n:04d}, commit {record.commit[:7]}",
         "verdict": _verdict(record),
@@ -43,12 +50,16 @@ def show(x: Source, n: int, ref: str | None = None) -> Page:
         if parent
         else "",
         "by": _people(record),
-        "cost": _cost(record),
+        "proposal": _proposal(record, has_reply="reply.md" in told),
+        "program": str(record.proposal.get("program", "")),
+        "prompt": _where(record, told),
+        "run": _run(record),
     }
     rows["loss"] = render.sparkline(record.points)
     text = f"{render.table(rows)}\n{changes}"
     del rows["loss"]
-    return Page(text, render.card(rows) + render.curves(record.points) + render.diff(changes))
+    curve, folded = render.curves(record.points), _folded(repo, record, tree, told)
+    return Page(text, render.card(rows) + curve + folded + render.diff(changes))
 
 
 def diff(x: Source, n: int, ref: str | None = None) -> Page:
@@ -111,7 +122,55 @@ def _people(record: Record) -> str:
     return ", ".join(words)
 
 
-def _cost(record: Record) -> str:
+def _proposal(record: Record, *, has_reply: bool) -> str:
+    """Say what the proposal took, failed tries for it included, as far as that is known."""
+    made = record.proposal
+    about = "about " if made.get("estimated") else ""
+    count = made.get("rejected", 0)
+    one, more = ("reply", "replies") if has_reply else ("try", "tries")
+    words = [
+        f"{about}{made['cost']:.3g}" if made.get("cost") else "",
+        f"{about}{made['tokens']:,.0f} tokens" if made.get("tokens") else "",
+        f"{made['cached']:,.0f} of them cached" if made.get("cached") else "",
+        f"{made['seconds']:.1f} s" if made.get("seconds", 0.0) >= 0.05 else "",
+        f"{count} {one if count == 1 else more} {'sent back' if has_reply else 'put aside'}"
+        if count
+        else "",
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def _told(repo: Path, record: Record) -> tuple[str, list[str]]:
+    """Return the tree with what was kept of the proposal, and which of `FOLDED` it has."""
+    ref = records.files_ref(record.campaign, record.n)
+    tree = git.refs(repo, ref).get(ref, "")
+    there = git.list_files(repo, tree) if tree else []
+    return tree, [name for name in FOLDED if name in there]
+
+
+def _where(record: Record, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    ref = records.files_ref(record.campaign, record.n).removeprefix("refs/tags/")
+    return f"git show {ref}:{' (and '.join(names)}{')' * (len(names) - 1)}"
+
+
+def _folded(repo: Path, record: Record, tree: str, names: Sequence[str]) -> str:
+    """Return the prompt and the reply as HTML that opens at a click."""
+    page = ""
+    for name in names:
+        text = git.read_file(repo, tree, name) or ""
+        shown = html.escape(render.visible(text[:FOLDED_CHARACTERS]))
+        if len(text) > FOLDED_CHARACTERS:
+            shown += html.escape(f"\n… all of it: {_where(record, [name])}")
+        page += (
+            f"<details><summary>{FOLDED[name]}</summary>"
+            f"<pre style='white-space:pre-wrap'>{shown}</pre></details>"
+        )
+    return page
+
+
+def _run(record: Record) -> str:
     words = [f"{record.lines_added} lines added, {record.lines_removed} removed"]
     if record.training_seconds is not None:
         words.append(f"{record.training_seconds:.1f} s training")

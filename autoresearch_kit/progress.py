@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import html
 import logging
+import re
 import shutil
 import sys
 import threading
@@ -15,16 +16,21 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from autoresearch_kit import render
+from autoresearch_kit import keys, render
 
 STREAM_SECONDS = 0.1
 TICK_SECONDS = 1.0
+LINE_SECONDS = 30.0  # between two lines of a log
 KEPT = 60_000  # characters of what was said; they stay in the notebook
 LIVE = 4_000  # ... of which these are shown while more comes
 _FONT = "font:12px/1.45 var(--jp-code-font-family,ui-monospace,monospace)"
-_PAPER = f"{_FONT};white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0 0;overflow:auto"
+# JupyterLab would break inside words.
+_WRAP = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere"
+_PAPER = f"{_FONT};{_WRAP};margin:4px 0 0;overflow:auto"
 # Laid out from below, so that the newest lines are in sight without a script.
 _WINDOW = "display:flex;flex-direction:column-reverse;height:11em;overflow:auto"
+_FIRST_WORD = re.compile(r"\A\S{1,2000}")
+_SENT_BACK = "\n\n[asked to try again"  # how a piece about a reply that was sent back begins
 
 _log = logging.getLogger(__name__)
 
@@ -140,8 +146,9 @@ def streaming(title: str) -> Iterator[None]:
     """Show what is said meanwhile to whoever looks at this process.
 
     In a notebook it is a window of the last lines under the cell, which is folded away when the
-    work ends; in a terminal one line that counts. Where somebody listens already, on other threads
-    than the main one and where nobody looks this does nothing.
+    work ends; in a terminal one line that counts; in a log a line now and then. Where somebody
+    listens already, on other threads than the main one and in a notebook at which nobody looks
+    this does nothing.
 
     Parameters
     ----------
@@ -152,14 +159,14 @@ def streaming(title: str) -> Iterator[None]:
     if _sink.get() is None and threading.current_thread() is threading.main_thread():
         if in_front_end():
             view = _cell
-        elif not in_notebook() and sys.stderr is not None and sys.stderr.isatty():
-            view = _line
+        elif not in_notebook() and sys.stderr is not None:
+            view = _line if sys.stderr.isatty() else _lines
     if view is None:
         yield
         return
     said = _Said(title, view())
     try:
-        with listening(said.add):
+        with listening(said.add), said.aside() if view is _line else contextlib.nullcontext():
             yield
     except BaseException as error:
         words = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -177,8 +184,10 @@ class _Said:
     def __init__(self, title: str, draw: _View) -> None:
         self.title, self.error = render.visible(" ".join(title.split())), ""
         self.text, self.count, self.began = "", 0, time.monotonic()
+        self.sent_back: list[str] = []
         self._draw, self._drawn = draw, (0, 0.0)  # how much of the text, and when
-        self._lock = threading.Lock()  # a proposer may speak on threads of its own
+        # A proposer may speak on threads of its own; who draws may log, and so come back.
+        self._lock = threading.RLock()
         self._over = threading.Event()
         self._show()
         self._follower = threading.Thread(target=self._follow, name="streaming", daemon=True)
@@ -189,13 +198,45 @@ class _Said:
         with self._lock:
             self.count += len(piece)
             self.text = (self.text + piece)[-KEPT:]
+            if piece.startswith(_SENT_BACK):
+                self.sent_back.append(piece.strip().removeprefix("[").removesuffix("]"))
 
     def end(self, error: str) -> None:
         """Draw it for the last time, with the first line of what went wrong, if anything did."""
         self._over.set()
         self._follower.join()
-        self.error = render.visible(error)
+        self.error = render.visible(keys.redact(error))
         self._show()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let what is logged meanwhile start on a line of its own, not behind the counting."""
+
+        def clear(_: logging.LogRecord) -> bool:
+            with self._lock, contextlib.suppress(Exception):  # see `_show`
+                self._drawn = self.count, time.monotonic()  # not again before it is printed
+                blank = " " * (shutil.get_terminal_size().columns - 1)
+                print(f"\r{blank}", end="\r", file=sys.stderr, flush=True)
+            return True
+
+        # A logger's own filter doesn't see the records of its children; that of a handler does.
+        loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+        handlers = {handler for logger in loggers for handler in getattr(logger, "handlers", ())}
+        handlers |= {logging.lastResort} - {None}
+        for handler in handlers:
+            handler.addFilter(clear)
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.removeFilter(clear)
+
+    def shown(self, most: int) -> str:
+        """Return the end of the text, for a notebook that is saved: without keys."""
+        text = self.text[-2 * most :]
+        if len(text) < self.count:
+            text = _FIRST_WORD.sub("", text, count=1)  # it may be half a key
+        return render.visible(keys.redact(text)[-most:].replace("\r\n", "\n"))
 
     @property
     def line(self) -> str:
@@ -225,8 +266,7 @@ def _cell() -> _View:
     shown: list[Any] = []
 
     def draw(said: _Said, over: bool) -> None:
-        kept = said.text if over else said.text[-LIVE:]
-        kept = render.visible(kept.replace("\r\n", "\n"))
+        kept = said.shown(KEPT if over else LIVE)
         left_out = "" if len(said.text) == said.count else "(the beginning is left out)\n"
         text = html.escape(left_out + kept if over else kept)
         title = html.escape(said.line)
@@ -254,5 +294,25 @@ def _line() -> _View:
         width = shutil.get_terminal_size().columns - 1
         line = said.line if over else said.line[:width]
         print(f"\r{line}", end="\n" if over else "", file=sys.stderr, flush=True)
+
+    return draw
+
+
+def _lines() -> _View:
+    """Print a line now and then into a log."""
+    at, told = 0.0, -1  # when the last one was, and how many replies that were sent back are told
+
+    def draw(said: _Said, over: bool) -> None:
+        nonlocal at, told
+        now, lines = time.monotonic(), []
+        if told < 0:
+            lines, at, told = [said.title], now, 0
+        lines += [f"{said.title}: {render.visible(keys.redact(w))}" for w in said.sent_back[told:]]
+        told = len(said.sent_back)
+        if now - at >= LINE_SECONDS and not over:
+            at = now
+            lines.append(said.line)
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
 
     return draw

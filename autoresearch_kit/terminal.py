@@ -1,8 +1,9 @@
-"""A campaign in a terminal: its ledger as lines, its proposals at a prompt and in an editor."""
+"""A campaign in a terminal: its ledger and nights in lines, its proposals at a prompt."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -10,15 +11,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import keys, nights, pages, program, render, reviews
+from autoresearch_kit import keys, nights, pages, program, records, render, reviews
 from autoresearch_kit.campaign import Campaign
 from autoresearch_kit.errors import AutoresearchError, CampaignError, ProposalError
+from autoresearch_kit.nights import Night
 from autoresearch_kit.proposal import Proposal
-from autoresearch_kit.proposers import Proposer
+from autoresearch_kit.proposers import Proposer, submission
 
 if TYPE_CHECKING:
     import pandas as pd
 
+WHY = 150  # characters of a reason on a line with others
+ON_REQUEST = "on request"
+AS_ASKED = re.compile(  # how a night ends that reached a limit which its owner set
+    r"\d+ experiments are made|the time is over|no keep in \d+ experiments"
+    r"|max_(cost|tokens)=\S+ is spent"
+)
 NARROW = 90  # columns; below, a history leaves out who and when
 ANSWERS = ("approve", "refuse", "edit", "skip", "quit", "v", "revise")
 OTHERWISE = "--refuse … --reason '…', or --revise … --reason '…'"
@@ -70,10 +78,62 @@ def decide(
             print(_said(one.approve(guess=guess)))
 
 
-def ask(campaign: Campaign, by: Proposer | None = None) -> None:
+def for_shell(error: AutoresearchError, campaign: Campaign, command: str) -> str:
+    """Return an error's words with the review `command` where they name a call in Python."""
+    words = str(error)
+    named = [
+        name(one)
+        for one in campaign.pending()
+        if f"{records.clean(one.hypothesis, 100)} (open, by {one.author})" in words
+    ]
+    where = f"{command}; its id is {named[0]}" if len(named) == 1 else command
+    words = words.replace("ark.review(campaign.pending())", where)
+    show = command.replace("autoresearch-kit review ", "autoresearch-kit show ", 1)
+    return re.sub(r"ark\.show\(campaign, (\d+)\)", lambda call: f"{show} {call[1]}", words)
+
+
+def made(night: Night) -> int:
+    """Return how many experiments a night has made."""
+    return sum((night.state.get("counts") or {}).values())
+
+
+def why(night: Night) -> str:
+    """Return why a night ended, short enough for a line with other words."""
+    return records.clean(night.state["reason"], WHY)
+
+
+def over(night: Night, *, has_policy: bool) -> str:
+    """Say that a night is over, and how another one is started."""
+    now = night.state
+    at = f" at {nights.clock(now['updated'])}" if now.get("updated") else ""
+    how = "--again" if has_policy else "--again and --approve POLICY"
+    return (
+        f"The last night of {night.campaign.tag} ended{at} ({why(night)}); "
+        f"nothing was started. Add {how} to start one with these options."
+    )
+
+
+def verdict(night: Night) -> int:
+    """Return the exit status: 0 when a night that made something ended as its owner asked for."""
+    now = night.state
+    if now["phase"] == "died" or now["reason"] == ON_REQUEST:
+        return int(now["phase"] == "died")
+    return 0 if made(night) and AS_ASKED.fullmatch(now["reason"]) else 1
+
+
+def failed_tries(campaign: Campaign) -> str:
+    """Say what the proposers took for tries that no proposal accounts for yet."""
+    lost = submission.all_lost(campaign)
+    money, tokens = (sum(cost.get(what, 0) for cost in lost) for what in ("money", "tokens"))
+    words = [f"{money:.3g} spent" if money else "", f"{tokens:,.0f} tokens" if tokens else ""]
+    known = ", ".join(word for word in words if word)
+    return f"{known}, in no proposal's cost yet" if known else ""
+
+
+def ask(campaign: Campaign, command: str, by: Proposer | None = None) -> None:
     """Lay the proposals that wait before a person, one after the other, until none is left.
 
-    `by` is asked to revise them, in place of their own proposer.
+    `by` is asked to revise them, in place of their own proposer; `command` is what was typed.
     """
     seen: set[str] = set()
     revised: Proposal | None = None
@@ -87,7 +147,7 @@ def ask(campaign: Campaign, by: Proposer | None = None) -> None:
             "after this": f"{others} more wait" if others else "",
         }
         print(_page(proposal, rows))
-        goes_on, revised = _settle(proposal, by)
+        goes_on, revised = _settle(proposal, command, by)
         if not goes_on:
             return
     print(_nothing(campaign) if not campaign.pending() else "That was the last one.")
@@ -133,7 +193,7 @@ def name(proposal: Proposal) -> str:
     return proposal.id.rpartition("-")[2]
 
 
-def _settle(proposal: Proposal, by: Proposer | None) -> tuple[bool, Proposal | None]:
+def _settle(proposal: Proposal, command: str, by: Proposer | None) -> tuple[bool, Proposal | None]:
     """Ask until the proposal is decided, skipped or revised.
 
     Returns whether the person wants to go on, and the revision.
@@ -163,7 +223,8 @@ def _settle(proposal: Proposal, by: Proposer | None) -> tuple[bool, Proposal | N
             print()
             return False, None
         except AutoresearchError as error:
-            print(render.visible(str(error)))  # what was typed in the editor is there again
+            # What was typed in the editor is there again.
+            print(render.visible(for_shell(error, proposal.campaign, command)))
     print(_said(proposal))
     return True, None
 

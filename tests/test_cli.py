@@ -97,8 +97,13 @@ def test_a_night_runs_to_its_end_and_is_found_again(
     assert "2 of 2 experiments" in first.stdout
     assert [record.n for record in campaign.records()] == [0, 1, 2]
     second = shell(*words)
-    assert second.returncode == 0
-    assert "--again starts another" in second.stdout
+    assert second.returncode == 1
+    assert re.match(
+        r"The last night of nov23 ended at \w+ \d\d:\d\d \(2 experiments are made\); nothing was "
+        r"started\. Add --again to start one with these options\.\nnight ",
+        second.stdout,
+    )
+    assert "--again and --approve POLICY" in shell("overnight", "host").stdout
     assert len(campaign.records()) == 3
     third = shell(*words[:4], "--experiments", 1, "--again")
     assert "1 of 1 experiments" in third.stdout
@@ -127,8 +132,11 @@ def test_ctrl_c_stops_the_watching_and_not_the_night(
     assert "paused" in paused.stdout
     assert night.status == "paused"
     assert "running" in shell("resume", "slow").stdout
-    again = shell("overnight", "slow", "--tag", "nov23", "--detach")
-    assert "started before: everything" in again.stdout
+    same = ("--approve", "everything", "--experiments", 50)
+    again = shell("overnight", "slow", "--tag", "nov23", "--detach", *same)
+    assert "started before: everything.\n" in again.stdout
+    more = shell("overnight", "slow", "--detach", *same[:3], 60, "--by", "tpe", "--hours", 2)
+    assert "as it was started, without --hours, --experiments.\n" in more.stdout
     assert "slow --tag nov23 --watch" in again.stdout
     assert "one at a time" in shell("overnight", "slow", "--again").stderr
 
@@ -151,9 +159,28 @@ def test_a_killed_night_goes_on(slow: ark.Campaign, shell: Shell) -> None:
     while night.status != "died":
         time.sleep(0.05)
     assert "was killed" in shell("status", "slow").stdout
-    done = shell("overnight", "slow")
+    done = shell("overnight", "slow", *words[2:4], "--experiments", 3)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("This night goes on as it was started, without --experiments.\n")
     assert "2 of 2 experiments" in done.stdout
+
+
+def test_a_night_that_failed_is_an_error_and_the_corrected_command_starts_a_new_one(
+    campaign: ark.Campaign, tmp_path: Path, shell: Shell
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def broken(campaign, *, idea=None, revises=None):\n    raise OSError('no key')\n"
+    )
+    words = ("overnight", "host", "--approve", "everything", "--experiments", 1)
+    failed = shell(*words, "--by", "mine:broken", "--failures", 1)
+    assert failed.returncode == 1
+    assert "1 proposals in a row failed" in failed.stdout
+    assert shell("overnight", "host").returncode == 1
+    corrected = shell(*words, "--by", "tpe")
+    assert corrected.returncode == 0, corrected.stderr
+    assert corrected.stdout.startswith("The last night made no experiment (1 proposals in a row")
+    assert "1 of 1 experiments" in corrected.stdout
+    assert len(campaign.records()) == 2
 
 
 def test_a_new_tag_starts_a_campaign_only_overnight_and_says_so(

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import cli, nights, proposers
+from autoresearch_kit import cli, files, nights, proposers, terminal
 from autoresearch_kit.errors import ProposalError
+from autoresearch_kit.proposers import submission
 from tests.shell import decided_campaign
 
 campaign = pytest.fixture(decided_campaign)
@@ -78,3 +79,40 @@ def test_a_proposer_is_named_on_the_command_line(
     assert cli.main(["overnight", path, "--approve", "everything", "--by", *words]) == 1
     assert given["by"] == expected
     assert pickle.loads(pickle.dumps(given["by"])) == expected  # it has to travel to the night
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason", "made", "status"),
+    [
+        ("finished", "4 experiments are made", 4, 0),
+        ("finished", "the time is over", 4, 0),
+        ("finished", "the time is over", 0, 1),
+        ("finished", "no keep in 3 experiments", 3, 0),
+        ("finished", "max_cost=0.5 is spent", 4, 0),
+        ("finished", "max_tokens=900 is spent", 4, 0),
+        ("finished", "5 proposals in a row failed; the last: no key", 4, 1),
+        ("finished", "5 crashes in a row; the last one: the time is over", 5, 1),
+        ("finished", "the disk has 0.9 GB left, under 1 GB", 4, 1),
+        ("stopped", "on request", 0, 0),
+        ("stopped", "the kit failed: KeyError: 'x'", 4, 1),
+        ("died", "its process was asked to end", 4, 1),
+    ],
+)
+def test_the_exit_status_tells_a_limit_of_the_owners_from_a_failure(
+    campaign: ark.Campaign, phase: str, reason: str, made: int, status: int
+) -> None:
+    night = nights.Night(campaign, campaign.state / "nights" / "0")
+    counts = {"counts": {"discard": made}} if made else {}
+    files.write_json(night.dir / "status.json", {"phase": phase, "reason": reason, **counts})
+    assert terminal.verdict(night) == status
+
+
+def test_status_tells_what_failed_tries_took(
+    campaign: ark.Campaign, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["status", str(campaign.path)]) == 0
+    assert "failed tries" not in capsys.readouterr().out
+    submission.fail(campaign, {"money": 0.0134, "tokens": 4310}, 1)
+    assert cli.main(["status", str(campaign.path)]) == 0
+    said = capsys.readouterr().out
+    assert "failed tries 0.0134 spent, 4,310 tokens, in no proposal's cost yet\n" in said

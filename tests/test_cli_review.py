@@ -180,3 +180,22 @@ def test_options_say_what_the_prompt_asks_for(
     done = shell(*words, "more steps")
     assert "+STEPS = 50" in done.stdout
     assert other.status == "revised"
+
+
+def test_a_revision_that_waits_already_is_named_as_a_shell_names_it(
+    campaign: ark.Campaign, shell: Shell, tmp_path: Path
+) -> None:
+    first, second = (propose(campaign, rate, f"rate {rate}") for rate in ("0.06", "0.07"))
+    (tmp_path / "mine.py").write_text(
+        MINE.replace("revises.files[", "campaign.best.files[").replace(
+            '"STEPS = 40", "STEPS = 50"', '"LEARNING_RATE = 0.05", "LEARNING_RATE = 0.06"'
+        )
+    )
+    words = ("review", "host", "--by", "mine:mine", "--reason", "lower", "--revise", short(second))
+    done = shell(*words)
+    assert done.returncode == 1
+    command = f"autoresearch-kit review host --tag nov23; its id is {short(first)}."
+    assert f"proposed already: rate 0.06 (open, by me). Look at it with {command}" in done.stderr
+    first.refuse("no")
+    assert "look at it with autoresearch-kit show host --tag nov23 1." in shell(*words).stderr
+    assert shell("show", "host", "--tag", "nov23", 1).returncode == 0

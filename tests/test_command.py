@@ -21,6 +21,7 @@ from autoresearch_kit import progress, sandbox
 from autoresearch_kit.errors import Duplicate, NoChange, PatchConflict, ProposalError
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import command
+from autoresearch_kit.proposers.agents import found
 from autoresearch_kit.proposers.command import Command
 from tests import nightly as n
 from tests.conftest import git
@@ -284,6 +285,29 @@ def test_a_key_gets_neither_into_the_command_nor_into_the_code(
         ark.propose(nightly, by=by)
 
 
+def test_a_placeholder_that_nothing_stands_for_is_refused() -> None:
+    for name in ("promptfile", "prompt-file", "PROMPT"):
+        words = rf"has \{{{name}\}}; known are \{{prompt_file\}}, .*inside: \{{ {name} \}}"
+        with pytest.raises(ProposalError, match=words):
+            Command(f"robot {{edit}} {{{name}}}")
+    for line in ("cp x{a,b} ${HOME}", "find . -exec cat {} +", "robot | jq '{ result }'"):
+        Command(line)
+
+
+def test_it_shows_what_differs_from_the_defaults() -> None:
+    assert repr(Command("claude -p", minutes=20)) == "Command('claude -p')"
+    by = Command("claude -p", minutes=5, env=["A_KEY"])
+    assert repr(by) == "Command('claude -p', minutes=5, env=('A_KEY',))"
+    assert eval(repr(by)) == by
+
+
+def test_an_agent_that_was_not_handed_the_prompt_is_told_of_the_file(nightly, agent) -> None:
+    with pytest.raises(NoChange, match=r"as it is \(the prompt was its standard input; \{prompt_f"):
+        ark.propose(nightly, by=agent("true", "{edit}"))
+    with pytest.raises(NoChange, match=r"as it is\. It said last"):
+        ark.propose(nightly, by=agent("true"))
+
+
 SPLITS = """\
 import os
 from pathlib import Path
@@ -424,11 +448,11 @@ def test_a_revision_and_more_sections_reach_the_prompt(nightly, agent) -> None:
 
 def test_agents_on_the_path_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert command.found() == []
+    assert found() == []
     for name in ("claude", "aider", "codex", "robot"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
-    calls = command.found()
+    calls = found()
     assert calls[0] == "ark.Command('claude -p --permission-mode acceptEdits')"
     made = [eval(call, {"ark": command}) for call in calls]
     assert [by.name for by in made] == ["claude", "codex", "aider"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,50 @@ def test_a_card_tells_hypothesis_verdict_curve_and_diff(lab: Path):
         assert part in card.text
     assert {"table", "svg", "polyline", "pre"} <= Tags(card._repr_html_()).seen
     assert "Ada &lt;ada@example.org&gt;" in card.html
+
+
+def test_a_card_tells_what_the_proposal_took_and_where_prompt_and_reply_are(
+    host: Path, contract: dict[str, str]
+):
+    campaign = open_campaign(host, tag="nov23", **contract)
+    decide(campaign, {}, "keep", 0.5)
+    evil = "<script>alert(1)</script> \x1b[2J"
+    proposal = draft(
+        campaign,
+        files={"fit.py": PRINTED.replace("STEPS = 40", "STEPS = 41")},
+        hypothesis="more",
+        author="LLM",
+        cost={"money": 0.01339, "tokens": 4310, "cached": 1200, "seconds": 2.57, "estimated": 1},
+        rejected=1,
+        attachments={"prompt.md": f"{evil}\n" + "x" * 120_000, "reply.md": f"{evil} reply"},
+    )
+    proposal.refuse("no")
+    card = show(campaign, 1)
+    assert (
+        "proposal     about 0.0134, about 4,310 tokens, 1,200 of them cached, 2.6 s, "
+        "1 reply sent back\n" in card.text
+    )
+    command = re.search(r"prompt +(git show .*):prompt\.md \(and reply\.md\)", card.text)
+    assert command
+    printed = subprocess.run(
+        [*command[1].split()[:2], f"{command[1].split()[2]}:reply.md"],
+        cwd=host, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert printed.stdout == f"{evil} reply"
+    assert "alert" not in card.text
+    assert "details" in Tags(card.html).seen
+    assert "script" not in Tags(card.html).seen
+    assert "␛[2J reply</pre></details>" in card.html
+    assert "… all of it: git show autoresearch-files/nov23/0001:prompt.md</pre>" in card.html
+    assert len(card.html) < 110_000
+
+
+def test_a_card_names_the_program_and_counts_tries_where_no_model_replied(tmp_path: Path):
+    made = {"program": "8211ec5f2682", "rejected": 3, "seconds": 0.01, "cost": 0.0}
+    repo = write(tmp_path / "lab", [record(0, "keep", 2.3), record(1, "keep", 2.1, proposal=made)])
+    card = show(repo, 1)
+    assert "proposal     3 tries put aside\nprogram      8211ec5f2682\nrun  " in card.text
+    assert "<details" not in card.html
 
 
 def test_a_crash_has_a_reason_and_no_metric(lab: Path):

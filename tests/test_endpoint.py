@@ -313,7 +313,7 @@ def test_without_a_model_the_only_one_is_taken(memory: Path):
         assert complete(endpoint, MESSAGES, memory=memory).model == "qwen"
         llm.models = ["qwen", "llama"]
         with pytest.raises(
-            EndpointError, match=r'llama, qwen\. Type ark\.LLM\(model="llama"\)'
+            EndpointError, match=r'llama, qwen\. Type ark\.LLM\(\.\.\., model="llama"\)'
         ) as caught:
             complete(endpoint, MESSAGES, memory=memory)
         assert caught.value.kind == "model"

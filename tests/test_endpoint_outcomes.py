@@ -48,7 +48,7 @@ OUTCOMES: dict[str, tuple[Reply, str, str, int]] = {
     "reply cut at the limit": (
         Say("<hypothesis>", finish="length", completion_tokens=8000),
         "truncated",
-        r"reached max_tokens=8000.*Type ark\.LLM\(max_tokens=16000\)",
+        r"reached max_tokens=8000.*Type ark\.LLM\(\.\.\., max_tokens=16000\)",
         1,
     ),
     "reply cut by a full context": (
@@ -87,7 +87,7 @@ OUTCOMES: dict[str, tuple[Reply, str, str, int]] = {
     "key not valid, as Gemini says it": (
         Status(400, [{"error": {"message": "API key not valid. Pass a valid API key."}}]),
         "unauthorized",
-        r"OPENAI_API_KEY or in ark\.LLM\(api_key=\.\.\.\)",
+        r"OPENAI_API_KEY or in ark\.LLM\(\.\.\., api_key=\.\.\.\)",
         1,
     ),
     "quota": (Status(429, QUOTA), "quota", "may spend nothing more", 1),
@@ -157,7 +157,7 @@ OUTCOMES: dict[str, tuple[Reply, str, str, int]] = {
             "resulted in 310 tokens.",
         ),
         "context",
-        r"has room for 300 tokens .* ark\.LLM\(prompt_tokens=150\)",
+        r"has room for 300 tokens .* ark\.LLM\(\.\.\., prompt_tokens=150\)",
         1,
     ),
     "context without a number": (
@@ -216,8 +216,8 @@ def test_a_stalled_server_gets_a_second_chance(after: int, memory: Path):
         error = outcome(memory, llm.url, stall_seconds=0.3)
         assert error.kind == "stalled"
         assert re.search(
-            r"sent nothing for 0\.3 s after \d+ characters of the reply, 2 times.*"
-            r"ark\.LLM\(stall_seconds=1\.5\)",
+            r"sent no word for 0\.3 s after \d+ characters of the reply, 2 times.*"
+            r"ark\.LLM\(\.\.\., stall_seconds=1\.5\)",
             str(error),
         )
         assert len(llm.asked) == 2
@@ -281,14 +281,14 @@ def test_a_wrong_model_name_brings_the_list(memory: Path, options: dict[str, Any
         error = outcome(memory, llm.url, options=options)
     assert error.kind == "model"
     assert "has no model 'tiny'" in str(error)
-    assert 'It has: llama4, qwen3. Type ark.LLM(model="llama4")' in str(error)
+    assert 'It has: llama4, qwen3. Type ark.LLM(..., model="llama4")' in str(error)
 
 
 def test_a_wrong_address_is_told_from_a_wrong_model(memory: Path):
     with llm_server("x") as llm:
         error = outcome(memory, llm.url.removesuffix("/v1"))
     assert error.kind == "request"
-    assert f'ark.LLM(base_url="{llm.url}")' in str(error)
+    assert f'ark.LLM(..., base_url="{llm.url}")' in str(error)
 
 
 @pytest.mark.parametrize(

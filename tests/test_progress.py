@@ -103,6 +103,28 @@ def test_an_error_ends_it_with_its_first_line_and_goes_on_its_way(kernel: Kernel
     assert "s: no &lt;b&gt;such&lt;/b&gt; model</summary>" in html(shown[-2])
 
 
+def test_no_key_stays_in_the_notebook(kernel: Kernel):
+    shown = kernel.run(
+        "import os\nkey = os.environ['ROBOT_API_KEY'] = 'canary-one-1234'\n"
+        "work([f'it is {key}. ', 'x ' * 4_000, key, ' y' * 1_990], 0.15)\n"
+        "work([key + ' z' * 29_996], error=ValueError(key))"
+    )
+    assert not any("anary-one" in str(one["data"]) for one in shown[:-1])  # IPython's is the error
+    assert shown[-1]["type"] == "error"
+    last = [html(one) for one in shown[:-1] if "<details" in html(one)]
+    assert "it is $ROBOT_API_KEY. x" in last[0]
+    assert "1234" not in last[1]  # the beginning of the key is left out
+    assert "s: $ROBOT_API_KEY</summary>" in last[1]
+
+
+def test_an_error_of_the_kit_is_its_message_alone(kernel: Kernel):
+    code = "from autoresearch_kit import errors\nraise errors.{}('it failed:\\n  why\\nType x')"
+    for name in ("EndpointError", "NoChange", "TaskError", "ApprovalPending"):
+        (shown,) = kernel.run(code.format(name))
+        assert (shown["ename"], shown["evalue"]) == (name, "it failed:\n  why\nType x")
+        assert shown["traceback"] == [f"{name}: it failed:", "  why", "Type x"]
+
+
 def test_the_seconds_count_while_nothing_comes(kernel: Kernel):
     shown = kernel.run("work([], error=None); work([''], 1.4)")
     lines = [one["data"]["text/plain"] for one in shown]
@@ -165,15 +187,50 @@ def test_a_terminal_has_one_line_that_counts():
     assert "abab" not in shown
 
 
-def test_a_pipe_has_nothing():
+LOGS = """
+import logging
+log = logging.getLogger("autoresearch_kit.endpoint")
+{setting}
+with progress.streaming("LLM proposes"):
+    progress.say("ab" * 600)
+    time.sleep(0.3)
+    log.warning("HTTP 429: slow down")
+    time.sleep(1.2)
+assert not any(handler.filters for handler in [logging.lastResort, *logging.root.handlers])
+"""
+
+
+@pytest.mark.parametrize("setting", ["", "logging.basicConfig(format='%(message)s')"])
+def test_what_is_logged_in_a_terminal_starts_on_a_line_of_its_own(setting: str):
+    before, after = in_terminal(LOGS.format(setting=setting)).split("HTTP 429: slow down\r\n")
+    assert before.endswith("LLM proposes: 1,200 characters, 0 s\r" + " " * 59 + "\r")
+    assert after.startswith("\rLLM proposes: 1,200 characters, 1 s")
+
+
+def in_pipe(code: str) -> list[str]:
+    """Run Python whose output is no terminal, and return the lines that it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", TALK + "work(['a'])"],
-        env=os.environ | {"PYTHONPATH": HERE},
+        [sys.executable, "-c", TALK + code],
+        env=os.environ | {"PYTHONPATH": HERE, "ROBOT_API_KEY": "canary-one-1234"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout + done.stderr == ""
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_a_log_has_a_line_now_and_then():
+    assert in_pipe("work(['a', 'b'])") == ["LLM proposes"]
+    assert in_pipe("threading.Thread(target=work, args=(['a'],)).start()") == []
+    again = r"'\n\n[asked to try again: no [x] in canary-one-1234]\n\n'"
+    first, second, third = in_pipe(
+        f"progress.LINE_SECONDS = 0.5; work(['ab', {again}, 'a' * 150, 'b'], 0.2)"
+    )
+    assert first == "LLM proposes"
+    assert second == "LLM proposes: asked to try again: no [x] in $ROBOT_API_KEY"
+    assert third.startswith("LLM proposes: 2")
+    assert third.endswith(" characters, 1 s")
 
 
 def test_a_terminal_that_is_closed_meanwhile_does_not_stop_the_work():

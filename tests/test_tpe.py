@@ -236,14 +236,41 @@ def test_an_idea_of_values_is_done_exactly(
 
 
 @pytest.mark.parametrize(
+    ("idea", "said"),
+    [
+        ("DEPTH = 100", "DEPTH 4 -> 100; DEPTH is outside its hint 2 to 8"),
+        (
+            "RATE = 1, ACT = tanh",
+            "RATE 0.04 -> 1.0, ACT 'relu' -> 'tanh'; RATE is outside its hint 0.01 to 0.2 log, "
+            "ACT is outside its hint relu | gelu | silu",
+        ),
+        ("DEPTH = 8, ACT = silu", "DEPTH 4 -> 8, ACT 'relu' -> 'silu'"),
+        ("FIXED = 9, BATCH = 2**18", "FIXED 3 -> 9, BATCH 524288 -> 262144"),
+    ],
+)
+def test_an_idea_beyond_a_hint_is_done_and_said(campaign: Campaign, idea: str, said: str) -> None:
+    assert TPE()(campaign, idea=idea).hypothesis == f"as asked: {said}"
+
+
+def test_an_example_is_another_value_of_a_constant_that_may_be_tuned(make_host: Host) -> None:
+    text = "SEED = 3\nFIXED = 5  # search: off\nBAD = 2  # search: ?\nACT = 'a'  # search: a | b\n"
+    campaign = begin(make_host({"fit.py": text}), "fit.py")
+    with pytest.raises(ProposalError, match="'NAME = value' only, such as 'ACT = 'b''"):
+        TPE()(campaign, idea="less is more")
+    assert "BAD = 9" in TPE()(campaign, idea="BAD = 9").files["fit.py"]
+
+
+@pytest.mark.parametrize(
     ("idea", "words"),
     [
-        ("try a deeper net", r"'try a deeper net'.*'RATE = 0.04'.*LLM.*ark.Human"),
+        ("try a deeper net", r"'try a deeper net'.*'RATE = 0.085'.*LLM.*ark.Human"),
         ("", "NAME = value"),
         ("RATE == 0.03", "NAME = value"),
         ("LR = 0.03", r"LR, which is no constant here. Expected one of: RATE, DEPTH"),
         ("RATE = high", "RATE can't become 'high'"),
-        ("DEPTH = 'deep'", "DEPTH can't become"),
+        ("DEPTH = 'deep'", r"DEPTH can't become.*it is 4 now.*such as 'DEPTH = 6'\."),
+        ("FIXED = high", r"FIXED can't become.*such as 'FIXED = 5'\."),
+        ("BETAS = 3", r"BETAS can't become.*of that kind\."),
         ("FLAG = 3", "FLAG can't become"),
         ("DEPTH = True", "DEPTH can't become"),
         ("SEED = 7", "SEED stays as it is"),

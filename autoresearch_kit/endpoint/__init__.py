@@ -49,8 +49,10 @@ LONGEST_PAUSE = 60.0  # seconds; a server that asks for more is not waited for
 CONNECT_SECONDS = 10.0
 BROKEN = ("error", "abort", "cancelled", "insufficient_system_resource")  # why a reply ended
 PATIENCE = 10  # stall times, for a reply in one piece and for one that shows signs of life only
+LONGEST_SILENCE = 600.0  # seconds for a reply in one piece, unless the stall time is longer
 WORDY = 16  # characters for each token of the limit; a reply that is longer ignores it
 REQUESTS = 60  # for one answer, at most
+_strangers = set[str]()  # servers that were said to answer with another model
 _OTHER_MODELS = re.compile(r"embed|rerank|whisper|\btts\b", re.IGNORECASE)
 
 
@@ -100,6 +102,7 @@ def complete(
     ]
     answer = spent.pop() if spent and failure is not None else None
     if isinstance(outcome, Reading):
+        _notice(endpoint, server, model, outcome.model)
         share = answers.share(outcome, expected, known, count)
         answer = answers.of(outcome, expected, share, seconds)
         failure = answers.problem(outcome, answer, expected, share, request.wanted)
@@ -216,9 +219,10 @@ def _sent(
     import openai
 
     known = {name: body[name] for name in ("model", "messages", "stream") if name in body}
-    patience = PATIENCE * endpoint.stall_seconds
+    silence, patience = endpoint.stall_seconds, PATIENCE * endpoint.stall_seconds
     # The read time-out counts from byte to byte; a reply in one piece is silent until its end.
-    silence = endpoint.stall_seconds if "stream" in body else patience
+    if "stream" not in body:
+        silence = patience = min(patience, max(silence, LONGEST_SILENCE))
     create: Any = client.chat.completions.with_streaming_response.create
     try:
         with create(
@@ -230,7 +234,7 @@ def _sent(
             most = WORDY * request.most
             wire.read(response.iter_bytes(), reading, most=most, patience=patience, say=say)
     except Exception as error:
-        failure = _failure(error, reading.size, secrets(endpoint))
+        failure = _failure(error, reading.size, secrets(endpoint), silence, patience)
         if failure.kind in ("stalled", "cut") and reading.finish:
             return None  # what is missing is the good-bye
         return failure
@@ -243,8 +247,13 @@ def _sent(
     return None
 
 
-def _failure(error: Exception, size: int, secrets: Sequence[str]) -> Failure:
-    """Return what an exception of the client means; one that isn't the server's is raised again."""
+def _failure(
+    error: Exception, size: int, secrets: Sequence[str], silence: float, patience: float
+) -> Failure:
+    """Return what an exception of the client means; one that isn't the server's is raised again.
+
+    `silence` and `patience` are how long it waited for a byte, and for a word.
+    """
     import openai
 
     # The client's transport is httpx, or httpx2 since openai 3; it raises its own within a reply.
@@ -263,7 +272,7 @@ def _failure(error: Exception, size: int, secrets: Sequence[str]) -> Failure:
     if names & {"ConnectTimeout", "ConnectError", "UnsupportedProtocol", "ProxyError"}:
         return Failure("connection", words or "no connection in time")
     if names & {"TimeoutException", "Silence"}:
-        return Failure("stalled", within)
+        return Failure("stalled", within, waited=patience if "Silence" in names else silence)
     return Failure("cut", f"{within}: {words}")
 
 
@@ -276,7 +285,7 @@ def _request(endpoint: Endpoint, model: str, messages: Sequence[Mapping[str, str
     except (TypeError, ValueError, AttributeError) as error:
         raise EndpointError(
             f"The options of the model can't be sent: {error}. Expected what JSON can say, such as "
-            'ark.LLM(options={"temperature": 0.7})'
+            'ark.LLM(..., options={"temperature": 0.7})'
         ) from None
 
 
@@ -315,6 +324,8 @@ def _only_model(client: openai.OpenAI, endpoint: Endpoint) -> str:
     if isinstance(found, Failure):
         if found.kind in ("request", "model", "rubbish"):
             found = replace(found, kind="unlisted")
+        elif found.kind == "stalled":
+            found = replace(found, kind="silent")
         raise failures.error(found, server=server, model="", keyed=key_of(endpoint) != NO_KEY)
     chatty = [name for name in found if not _OTHER_MODELS.search(name)]
     if len(chatty) != 1:
@@ -331,7 +342,7 @@ def _models(client: openai.OpenAI, endpoint: Endpoint) -> list[str] | Failure:
             with client.models.with_streaming_response.list(timeout=CONNECT_SECONDS) as response:
                 page = wire.document(response.iter_bytes(), patience=CONNECT_SECONDS)
         except Exception as error:
-            failure = _failure(error, 0, secrets(endpoint))
+            failure = _failure(error, 0, secrets(endpoint), CONNECT_SECONDS, CONNECT_SECONDS)
             if not _paused(failure, tries):
                 return failure
             continue
@@ -342,6 +353,22 @@ def _models(client: openai.OpenAI, endpoint: Endpoint) -> list[str] | Failure:
             if isinstance(entry, dict)
         ]
         return sorted(filter(None, names))
+
+
+def _notice(endpoint: Endpoint, server: str, asked: str, answered: str) -> None:
+    """Log, once for a server, that another model answers than was asked for.
+
+    A server of a single model mostly takes any name, so a wrong one goes unnoticed.
+    """
+    whole, given = answered.lower(), asked.lower()
+    # Names get longer by a date or by who made the model, and gateways take the latter off.
+    known = {given, given.rpartition("/")[2]} - {""}
+    if not whole or any(whole.startswith(n) or whole.endswith(n) for n in known):
+        return
+    if server not in _strangers:
+        _strangers.add(server)
+        said = clean(failures.redacted(answered, secrets(endpoint)), 80)
+        _log.warning("%s was asked for %s, answered by %s", server, asked, said)
 
 
 def _nobody(words: str) -> None:

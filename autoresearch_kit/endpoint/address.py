@@ -10,16 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from autoresearch_kit import traits
+from autoresearch_kit import keys, traits
 from autoresearch_kit.errors import EndpointError
 
 OPENAI = "https://api.openai.com/v1"
+OWN = "http://127.0.0.1:8000/v1"  # where many a server of one's own listens
 NO_KEY = "no-key"  # what a server gets that wants none
 SHORTEST = 4  # characters of a secret; a shorter one would be found in innocent words
 # Headers and query parameters that tell who asks and how, never who may.
 _OPEN = re.compile(
     r"accept|content-type|user-agent|(http-)?referer|x-title|(.*[-_])?version", re.IGNORECASE
 )
+# What many manuals give as the address is that of one request.
+_REQUEST = re.compile(r"(/chat/completions/*)+(?=[?#]|$)")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*:)?/+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,25 @@ class Endpoint:
     model
         Its name there; None takes the server's only one.
     base_url
-        Such as ``http://127.0.0.1:8080/v1``; None takes OPENAI_BASE_URL, else OpenAI's own.
+        Such as ``http://127.0.0.1:8080/v1``; None takes OPENAI_BASE_URL, else OpenAI's own. A
+        ``/chat/completions`` at its end is left out.
     api_key
         None takes OPENAI_API_KEY; a server of your own mostly wants none.
     options
         More request parameters, such as ``{"temperature": 0.7}``; also ``extra_headers`` and
         ``extra_query``.
     stall_seconds
-        Without a byte from the server, after which it counts as stalled.
+        Without a byte from the server, after which it counts as stalled. An answer in one piece is
+        silent until its end, so that it may take ten times as long, up to ten minutes or, where
+        that is more, this time itself. So does a stream that shows signs of life only, without
+        the bound.
     max_tokens
         Of a reply, reasoning included.
+
+    Raises
+    ------
+    EndpointError
+        When the model is no name.
     """
 
     model: str | None = None
@@ -49,6 +62,16 @@ class Endpoint:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     stall_seconds: float = 120.0
     max_tokens: int = 8000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str | None):
+            # Who types the dots of a suggestion gives Python's Ellipsis as the first argument.
+            raise EndpointError(
+                f"model={self.model!r} is no name of a model. Expected one such as "
+                'ark.LLM("tiny"); dots in ark.LLM(..., max_tokens=400) stand for what the call '
+                "had before",
+                "model",
+            )
 
 
 def server_of(endpoint: Endpoint) -> str:
@@ -59,12 +82,13 @@ def server_of(endpoint: Endpoint) -> str:
     EndpointError
         When the URL is none.
     """
-    server = public(_url(endpoint.base_url))
-    if not re.match(r"https?://[^/]", server):
-        shown = re.sub(r"^.*:?//", "", server).strip("/:") or "127.0.0.1:8080/v1"
+    url = _url(endpoint.base_url)
+    server = public(url)
+    if not _is_web(server):
+        shown = keys.redact(_shown(url))  # it may be a key in the wrong place
         raise EndpointError(
-            f"The base_url of the model's server is no web address: {server!r}. Expected one that "
-            f'begins with http:// or https://. Type ark.LLM(base_url="http://{shown}")',
+            f"The base_url of the model's server is no web address: {shown!r}. Expected one that "
+            f'begins with http:// or https://. Type ark.LLM(..., base_url="{_corrected(shown)}")',
             "connection",
         )
     return server
@@ -72,7 +96,7 @@ def server_of(endpoint: Endpoint) -> str:
 
 def public(base_url: str) -> str:
     """Return a server's URL without user, password and query; "" for what is none."""
-    return traits.server(base_url)
+    return traits.server(_REQUEST.sub("", base_url.strip()))
 
 
 def secrets_of(
@@ -135,7 +159,32 @@ def _key(api_key: str | None) -> str:
 
 
 def _url(base_url: str | None) -> str:
-    return (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
+    url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
+    return _REQUEST.sub("", url)
+
+
+def _is_web(server: str) -> bool:
+    return re.match(r"https?://[^/:]", server) is not None
+
+
+def _shown(url: str) -> str:
+    """Return what was given as an address as far as nothing in it can be secret."""
+    head, _, rest = url.rpartition("@")
+    if re.search(r"[?#]", head):  # of a password or of a query: who can tell
+        return "***"
+    scheme = _SCHEME.match(head)
+    return (scheme[0] if scheme else "") + re.split(r"[?#]", rest)[0]
+
+
+def _corrected(shown: str) -> str:
+    """Return the web address that was probably meant."""
+    rest = _SCHEME.sub("", shown, count=1).rstrip("/")
+    rest = f"127.0.0.1:{rest}" if re.fullmatch(r"\d{2,5}", rest.strip(":")) else rest
+    # A key must not go over the net unencrypted because of what is suggested here.
+    distant = re.match(r"[a-z][\w-]*(\.[\w-]+)+(/|$)", rest, re.IGNORECASE)
+    secure = distant or shown.lower().startswith("https:")
+    url = f"http{'s' if secure else ''}://{rest}{'' if '/' in rest else '/v1'}"
+    return url if _is_web(public(url)) and re.fullmatch(r"[!-~]+", url) else OWN
 
 
 def _split(url: str) -> SplitResult:

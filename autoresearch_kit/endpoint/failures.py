@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from autoresearch_kit.endpoint.address import OPENAI, OWN
 from autoresearch_kit.errors import EndpointError
 from autoresearch_kit.records import clean
 
@@ -25,6 +26,7 @@ KINDS = {  # those of `Failure` that a caller need not tell apart
     "cut": "connection",
     "keyless": "unauthorized",
     "rubbish": "server",
+    "silent": "stalled",
     "cut reply": "truncated",
     "cut prompt": "context",
     "full": "truncated",
@@ -88,47 +90,57 @@ _SYSTEM = re.compile(
 
 _TEXTS = {
     "unauthorized": "{server} doesn't accept the API key for {model} ({said}). Expected one that "
-    "is valid there, in the environment variable OPENAI_API_KEY or in ark.LLM(api_key=...)",
+    "is valid there, in the environment variable OPENAI_API_KEY or in ark.LLM(..., api_key=...)",
     "keyless": "{server} wants an API key and got none ({said}). Expected one in the environment "
-    "variable OPENAI_API_KEY, set before the kernel starts, or in ark.LLM(api_key=...)",
+    "variable OPENAI_API_KEY, set before the kernel starts, or in ark.LLM(..., api_key=...){own}",
     "quota": "The account behind the API key at {server} may spend nothing more ({said}). Add "
-    "credit there, or choose another server: ark.LLM(base_url=...)",
+    "credit there, or choose another server: ark.LLM(..., base_url=...)",
     "rate": "{server} takes no more requests for now ({said}){times}{asks}. Repeat the call later, "
-    "or use a model with a higher rate limit: ark.LLM(model=...)",
+    "or use a model with a higher rate limit: ark.LLM(..., model=...)",
     "model": "{server} has no model {model!r} ({said}). {choice}",
     "unchosen": "No model is chosen, and {server} has not exactly one to take ({count}). {choice}",
     "unlisted": "No model is chosen, and {server} doesn't list what it has ({said}). Type "
-    'ark.LLM(model="..."), and look whether the base_url is right: most end with /v1',
+    'ark.LLM(..., model="..."), and look whether the base_url is right: most end with /v1',
     "server": "{server} failed{times} ({said}). Expected an answer of {model}: look at the log or "
     "the status page of the server, and repeat the call",
     "connection": "Nothing answers at {server} ({words}){times}. Start the server, or correct the "
-    'address: ark.LLM(base_url="http://host:port/v1")',
+    'address: ark.LLM(..., base_url="http://host:port/v1")',
     "cut": "{server} ended the connection {words}{times}. Expected a whole one: look at the log of "
     "the server or of the gateway before it, and repeat the call",
-    "stalled": "{server} sent nothing for {stall:g} s {words}{times}. A slow machine may need that "
-    "long to read the prompt: type ark.LLM(stall_seconds={longer:g}), or send less: "
-    "ark.LLM(prompt_tokens=...)",
+    "stalled": "{server} sent no word for {waited:g} s {words}{times}. A slow machine may need "
+    "that long to read the prompt: type ark.LLM(..., stall_seconds={longer:g}), or send less: "
+    "ark.LLM(..., prompt_tokens=...)",
+    "silent": "No model is chosen, and {server} didn't say within {waited:g} s what it has{times}. "
+    'Look at its log, or type ark.LLM(..., model="...")',
     "rubbish": "What {server} sent is no chat completion: {words!r}. Expected JSON as OpenAI sends "
-    "it; look whether the base_url is right (most end with /v1): ark.LLM(base_url=...)",
+    "it; look whether the base_url is right (most end with /v1): ark.LLM(..., base_url=...)",
     "cut reply": "The reply of {model} ended in the middle: it reached max_tokens={most}, "
-    "reasoning included. Type ark.LLM(max_tokens={twice})",
+    "reasoning included. Type ark.LLM(..., max_tokens={twice})",
     "full": "The reply of {model} ended in the middle after {words} tokens, though {most:,} were "
     "allowed: {server} has room for no more. Start it with a larger context, or send less: "
-    "ark.LLM(prompt_tokens=...)",
+    "ark.LLM(..., prompt_tokens=...)",
     "cut prompt": "{server} took {words} tokens of the prompt and cut the rest without a word, so "
     "the reply of {model} is of no use. Start the server with a larger context (llama.cpp: "
-    "-c 32768, Ollama: OLLAMA_CONTEXT_LENGTH=32768), or send less: ark.LLM(prompt_tokens={half})",
+    "-c 32768, Ollama: OLLAMA_CONTEXT_LENGTH=32768), or send less: "
+    "ark.LLM(..., prompt_tokens={half})",
     "refused": "{model} refuses to answer ({words}). Expected a proposal: repeat the call, reword "
-    "program.md or the idea, or take another model: ark.LLM(model=...)",
+    "program.md or the idea, or take another model: ark.LLM(..., model=...)",
     "empty": "The reply of {model} is empty ({words}). Expected words: repeat the call, or take "
-    "another model: ark.LLM(model=...)",
+    "another model: ark.LLM(..., model=...)",
     "context": "The prompt is too long for {model}, which has room for {room} ({said}). Start the "
-    "server with a larger context, or send less: ark.LLM(prompt_tokens={half})",
+    "server with a larger context, or send less: ark.LLM(..., prompt_tokens={half})",
     "address": "{server} has no chat completions ({said}). Expected the address before "
-    '/chat/completions, which mostly ends with /v1: ark.LLM(base_url="{base}")',
+    '/chat/completions, which mostly ends with /v1: ark.LLM(..., base_url="{base}")',
     "request": "{server} doesn't take the request to {model} ({said}), also not without its "
-    "optional parameters. Look into the log of the server, or take another: ark.LLM(base_url=...)",
+    "optional parameters. Look into the log of the server, or take another: "
+    "ark.LLM(..., base_url=...)",
 }
+
+
+_OWN = (
+    f', or the address of your own server: ark.LLM(base_url="{OWN}"), or in the environment '
+    "variable OPENAI_BASE_URL"
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,8 @@ class Failure:
         The parameter that the server names as wrong in so many words, "" for none.
     wait
         Seconds that the server asks to wait.
+    waited
+        Seconds of silence after which it counted as stalled.
     limit
         Tokens that it has room for, when it says so.
     most
@@ -162,6 +176,7 @@ class Failure:
     status: int | None = None
     param: str = ""
     wait: float | None = None
+    waited: float = 0.0
     limit: int | None = None
     most: int | None = None
     prompt: int | None = None
@@ -231,9 +246,11 @@ def error(
         asks=f"; it asks to wait {failure.wait:.0f} s" if failure.wait else "",
         choice=_choice(failure.models),
         count=f"{len(failure.models)} models" if failure.models else "none",
+        own=_OWN if server == OPENAI else "",
         base="http://host:port/v1" if server.endswith("/v1") else f"{server}/v1",
-        stall=stall_seconds,
-        longer=5 * stall_seconds,
+        waited=failure.waited,
+        # Where the silence may last longer than the stall time, more of that may change nothing.
+        longer=max(5 * stall_seconds, 2 * failure.waited),
         most=most,
         twice=2 * most,
         room=f"{failure.limit:,} tokens" if failure.limit else "less than it needs",
@@ -245,10 +262,10 @@ def error(
 def _choice(models: Sequence[str]) -> str:
     """Return what models there are, and what to type."""
     if not models:
-        return 'Type ark.LLM(model="..."), with the name that the server knows it by.'
+        return 'Type ark.LLM(..., model="..."), with the name that the server knows it by.'
     more = f", and {len(models) - LISTED} more" if len(models) > LISTED else ""
     names = ", ".join(clean(name, 80) for name in models[:LISTED])
-    return f'It has: {names}{more}. Type ark.LLM(model="{clean(models[0], 80)}")'
+    return f'It has: {names}{more}. Type ark.LLM(..., model="{clean(models[0], 80)}")'
 
 
 def culprit(failure: Failure, sent: Sequence[str]) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from autoresearch_kit import keys
 from autoresearch_kit.errors import ProposalError
 from autoresearch_kit.proposal import Proposal
-from autoresearch_kit.proposers.command import Command, found
+from autoresearch_kit.proposers.agents import found
+from autoresearch_kit.proposers.command import Command
 from autoresearch_kit.proposers.human import Human
 from autoresearch_kit.proposers.hybrid import Hybrid
 from autoresearch_kit.proposers.llm import LLM

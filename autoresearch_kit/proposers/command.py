@@ -13,7 +13,6 @@ import os
 import re
 import selectors
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -35,20 +34,10 @@ READ = 1_000_000  # bytes of its output that are looked at
 SAID = 8_000  # bytes that are passed on at a time; who prints more is not read along anyway
 LONGEST_ARGUMENT = 100_000  # bytes; Linux takes 131,071 in one argument
 
-_AGENTS = {
-    "claude": "claude -p --permission-mode acceptEdits",
-    "codex": "codex exec --sandbox MODE -",
-    "gemini": "gemini --skip-trust --approval-mode auto_edit",
-    "opencode": "opencode run {prompt}",
-    "cursor-agent": "cursor-agent -p --force {prompt}",
-    "copilot": "copilot --allow-all-tools -p {prompt}",
-    "aider": "aider --yes-always --message-file {prompt_file} {edit}",
-    "goose": "goose run -i {prompt_file}",
-    "qwen": "qwen --approval-mode auto-edit",
-}
-"""Program → how its documentation runs it once, without questions (November 2026)."""
-
 _PLACE = r"""(?P<quote>["']?)\{(?P<name>prompt_file|prompt|edit)\}(?P=quote)"""
+
+# Of a shell are {a,b} and ${A}, of awk and jq { print }.
+_NAMED = r"(?<!\$)\{([A-Za-z_][\w-]*)\}"
 
 _PASSED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TERM|COLORTERM|TZ|TMPDIR|XDG_\w+"
@@ -105,6 +94,12 @@ class Command:
         object.__setattr__(self, "env", names)
         if not self.command.strip():
             raise ProposalError("the command is empty; such as ark.Command('claude -p')")
+        if unknown := {*re.findall(_NAMED, self.command)} - {"prompt_file", "prompt", "edit"}:
+            name = min(unknown)
+            raise ProposalError(
+                f"the command has {{{name}}}; known are {{prompt_file}}, {{prompt}} and {{edit}}. "
+                f"If the braces are meant for a program, put spaces inside: {{ {name} }}"
+            )
         if keys.within(self.command):
             raise ProposalError(
                 "the command holds a key, which `ps`, the night's folder and the history would "
@@ -119,11 +114,25 @@ class Command:
         if not self.minutes > 0:
             raise ProposalError(f"minutes={self.minutes!r}; expected more than 0")
 
+    def __repr__(self) -> str:
+        """Return what differs from the defaults."""
+        told = [repr(self.command)]
+        told += [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)[1:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Command({', '.join(told)})"
+
     @property
     def name(self) -> str:
         """The program's name."""
         words = [w for w in self.command.split() if not re.match(r"\w+=", w)]
         return Path(words[0].strip("'\"")).name if words else "command"
+
+    @property
+    def _takes_prompt(self) -> bool:
+        return any(place["name"] != "edit" for place in re.finditer(_PLACE, self.command))
 
     @property
     def reports(self) -> set[str]:
@@ -159,8 +168,10 @@ class Command:
             said.check(self)
             changed = checkout.changed(self.name)
             if not changed:
+                hint = "the prompt was its standard input; {prompt_file} hands it over as a file"
                 raise NoChange(
-                    f"{self.name} left {', '.join(campaign.task.edit)} as it is. It said last:\n"
+                    f"{self.name} left {', '.join(campaign.task.edit)} as it is"
+                    f"{'' if self._takes_prompt else f' ({hint})'}. It said last:\n"
                     f"{said.last()}{_unnamed(self.env)}"
                 )
             idea = _Idea.read(checkout.hypothesis(), said.answer)
@@ -202,7 +213,6 @@ class Command:
         }
         # With the quotes that somebody may have put around it.
         line = re.sub(_PLACE, lambda found: words[found["name"]], self.command)
-        asked = any(found["name"] != "edit" for found in re.finditer(_PLACE, self.command))
         passed = {n: v for n, v in os.environ.items() if _PASSED.fullmatch(n.upper())}
         named = {name: os.environ[name] for name in self.env}
         with checkout.prompt_file.open("rb") as prompt_input, files.spawning:
@@ -212,7 +222,7 @@ class Command:
                 env=keys.without(passed) | named | checkout.env,
                 hide=checkout.hidden(),
                 read=checkout.read,
-                stdin=subprocess.DEVNULL if asked else prompt_input,
+                stdin=subprocess.DEVNULL if self._takes_prompt else prompt_input,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
@@ -316,14 +326,6 @@ class _Idea:
             expected if finite else None,
             tags["again"],
         )
-
-
-def found() -> list[str]:
-    """Return the coding agents on PATH, as calls to type: ``"ark.Command('claude -p …')"``."""
-    # In our sandbox theirs can't be made; without ours it is all there is.
-    mode = "workspace-write" if sandbox.unavailable() else "danger-full-access"
-    here = [command for program, command in _AGENTS.items() if shutil.which(program)]
-    return [f"ark.Command({command.replace('MODE', mode)!r})" for command in here]
 
 
 def _listen(process: subprocess.Popen[bytes], seconds: float) -> _Said:

@@ -120,6 +120,11 @@ def lost(campaign: Campaign, key: str) -> Cost:
     return _without_count(store.read_table(campaign.state / _FILE).get(key, {}))
 
 
+def all_lost(campaign: Campaign) -> list[Cost]:
+    """Return the same for all callers."""
+    return [_without_count(failed) for failed in store.read_table(campaign.state / _FILE).values()]
+
+
 def added(one: Cost, other: Cost) -> dict[str, float]:
     """Return the sum of two costs; what one of two real costs doesn't know stays unknown."""
     if not one or not other:

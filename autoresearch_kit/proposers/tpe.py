@@ -131,6 +131,8 @@ class TPE:
             values, rejected = self._suggest(campaign, files, found)
             why = self.author
         changes = outlook.changes(found, values)
+        if idea is not None and changes and (beyond := ideas.beyond(values, found)):
+            changes += f"; {beyond}"
         return draft(
             campaign,
             files=set_in_files(files, values),
