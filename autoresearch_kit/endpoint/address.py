@@ -23,7 +23,7 @@ _OPEN = re.compile(
 )
 # What many manuals give as the address is that of one request.
 _REQUEST = re.compile(r"(/chat/completions/*)+(?=[?#]|$)")
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*:)?/+", re.IGNORECASE)
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*:)?/+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,13 @@ def _shown(url: str) -> str:
 
 def _corrected(shown: str) -> str:
     """Return the web address that was probably meant."""
-    rest = _SCHEME.sub("", shown, count=1).rstrip("/")
+    rest = _SCHEME.sub("", shown).rstrip("/")
     rest = f"127.0.0.1:{rest}" if re.fullmatch(r"\d{2,5}", rest.strip(":")) else rest
     # A key must not go over the net unencrypted because of what is suggested here.
     distant = re.match(r"[a-z][\w-]*(\.[\w-]+)+(/|$)", rest, re.IGNORECASE)
     secure = distant or shown.lower().startswith("https:")
     url = f"http{'s' if secure else ''}://{rest}{'' if '/' in rest else '/v1'}"
-    return url if _is_web(public(url)) and re.fullmatch(r"[!-~]+", url) else OWN
+    return url if _is_web(public(url)) and re.fullmatch(r"[\w:/.%~+\[\]-]+", url) else OWN
 
 
 def _split(url: str) -> SplitResult:

@@ -110,7 +110,7 @@ _TEXTS = {
     "stalled": "{server} sent no word for {waited:g} s {words}{times}. A slow machine may need "
     "that long to read the prompt: type ark.LLM(..., stall_seconds={longer:g}), or send less: "
     "ark.LLM(..., prompt_tokens=...)",
-    "silent": "No model is chosen, and {server} didn't say within {waited:g} s what it has{times}. "
+    "silent": "No model is chosen, and {server} didn't say within {waited:g} s what it has. "
     'Look at its log, or type ark.LLM(..., model="...")',
     "rubbish": "What {server} sent is no chat completion: {words!r}. Expected JSON as OpenAI sends "
     "it; look whether the base_url is right (most end with /v1): ark.LLM(..., base_url=...)",
