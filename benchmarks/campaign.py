@@ -32,7 +32,7 @@ def main() -> None:
     campaign = ark.open_campaign(lab, tag=args.tag)
     print(ark.baseline(campaign))
     while len(campaign.records()) <= args.experiments:
-        proposal = ark.propose(campaign)
+        proposal = ark.propose(campaign, by=ark.TPE())
         if proposal.status == "open":
             proposal.approve()
         print(ark.score(ark.train_5min(ark.apply(proposal))))
