@@ -151,16 +151,9 @@ def test_a_baseline_that_crashes_ends_the_night_with_the_reason(make_host) -> No
 
 def test_interrupted_waiting_leaves_the_night_alone(nightly, capsys) -> None:
     night = start(nightly, by=Worse(seconds=30))
-    interrupted = threading.Event()
-
-    def interrupt() -> None:  # again: what hits a finaliser is lost
-        while not interrupted.wait(0.5):
-            _thread.interrupt_main()
-
-    threading.Thread(target=interrupt).start()
+    threading.Timer(0.5, _thread.interrupt_main).start()
     with pytest.raises(nights.NightGoesOn, match="the night goes on"):
         night.wait()
-    interrupted.set()
     assert night.status in ("starting", "running")
     night.stop()
     assert n.ended(night)["phase"] == "stopped"  # and doesn't wait for the slow proposer
