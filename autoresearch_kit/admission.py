@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autoresearch_kit import grain, records, replies, source
+from autoresearch_kit import grain, records, source
 from autoresearch_kit.errors import Duplicate, NoChange, ProposalError
+from autoresearch_kit.task import MAX_BYTES
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
-
-
-MAX_BYTES = replies.MAX_BYTES
-"""Largest mutable file that a proposal may write."""
 
 
 def changed(campaign: Campaign, parent: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from autoresearch_kit import (
     program,
     records,
     render,
+    scratchpad,
     shelf,
     source,
 )
@@ -230,7 +231,7 @@ class Proposal:
             "program": self.program or None,
             "night": night if night != self.key else None,
             # So that the newest notes are found without opening all attachments.
-            "notes": (self.folder / "attachments" / "scratchpad.md").exists() or None,
+            "notes": (self.folder / "attachments" / scratchpad.NAME).exists() or None,
             **{"cost" if name == "money" else name: value for name, value in self.cost.items()},
         }
         known = {name: value for name, value in facts.items() if value is not None}

@@ -274,8 +274,11 @@ def _record(
             verdict = _decide(experiment, replicates)  # the best may have moved meanwhile
         value = decide.mean(replicates) if replicates and verdict.status != "crash" else None
         made = _proposal_of(experiment)
-        info = git.commit_info(campaign.path, experiment.commit)
-        unproposed = {"hypothesis": "baseline", "author": info.author}
+        if made:
+            told = made.told()
+        else:
+            info = git.commit_info(campaign.path, experiment.commit)
+            told = {"hypothesis": "baseline", "author": info.author}
         record = ledger.record(
             campaign,
             experiment.n,
@@ -290,7 +293,7 @@ def _record(
             rule=rule or str(campaign.settings.get("decide", "greedy")),
             reason=records.clean(verdict.reason),
             baseline=runs.calibrated(campaign, state) if experiment.n == 0 else {},
-            **(made.told() if made else unproposed),
+            **told,
             **runs.facts(run, state, result),
         )
         attachments = {**runs.attachments(run), **(made.attachments() if made else {})}

@@ -17,6 +17,9 @@ from autoresearch_kit.errors import TaskError
 
 FILE = "task.toml"
 
+MAX_BYTES = 200_000
+"""Largest mutable file that a proposal may write."""
+
 CLOCKS = ("", "wall", "cpu", "relative")
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoresearch_kit import (
-    admission,
     duplicates,
     files,
     git,
@@ -25,6 +24,7 @@ from autoresearch_kit import (
     workplace,
 )
 from autoresearch_kit.errors import ProposalError
+from autoresearch_kit.task import MAX_BYTES
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
@@ -247,7 +247,7 @@ def _text(work: Path, path: str, old: str, agent: str) -> str:
     try:
         if place.parent.resolve() != place.parent:
             raise OSError("its folder is a link")
-        data = files.read_untrusted(place, admission.MAX_BYTES + 1)
+        data = files.read_untrusted(place, MAX_BYTES + 1)
     except OSError as error:
         raise ProposalError(
             f"{agent} left no {path} that could be read ({error.strerror or error}): a mutable "
@@ -255,9 +255,9 @@ def _text(work: Path, path: str, old: str, agent: str) -> str:
         ) from error
     if data == old.encode("utf-8", errors="surrogateescape"):
         return old
-    if len(data) > admission.MAX_BYTES:
+    if len(data) > MAX_BYTES:
         raise ProposalError(
-            f"{agent} made {path} larger than {admission.MAX_BYTES} bytes, the most that a "
+            f"{agent} made {path} larger than {MAX_BYTES} bytes, the most that a "
             "mutable file may have."
         )
     try:

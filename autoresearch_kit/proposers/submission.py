@@ -30,21 +30,21 @@ def submit(
     files: Mapping[str, str],
     hypothesis: str,
     author: str,
+    parent: Experiment,
     expected: float | None = None,
     again: str = "",
     cost: Cost | None = None,
     attachments: Mapping[str, str] | None = None,
     rejected: int = 0,
-    parent: Experiment | None = None,
 ) -> Proposal:
     """Draft a proposal, unless it is nearly that of an earlier experiment; return it.
 
     Parameters
     ----------
+    parent
+        The experiment that `files` were made from: the one that the proposer was shown.
     again
         Why a change that was tried on another parent deserves a second try.
-    parent
-        The experiment that `files` were made from, as in `draft`.
     cost, rejected
         As in `draft`; what earlier tries for the same caller have taken is added.
 
@@ -53,15 +53,14 @@ def submit(
     ProposalError, NoChange, Duplicate
         As `draft` does.
     """
-    made_on = parent or behalf.parent() or campaign.best
-    changed = admission.changed(campaign, made_on.commit, files)
-    before = made_on.files
+    changed = admission.changed(campaign, parent.commit, files)
+    before = parent.files
     if leaky := [p for p in changed if keys.within(changed[p]) and not keys.within(before[p])]:
         raise ProposalError(
             f"the new text of {leaky[0]} holds something that looks like a key; git would keep it "
             "for ever. Read a key from the environment, where it is needed at all."
         )
-    duplicates.check(campaign, made_on.commit, changed, again)
+    duplicates.check(campaign, parent.commit, changed, again)
     with _failures(campaign) as failures:
         earlier = failures.get(behalf.key(), {})
         made = draft(
@@ -73,7 +72,7 @@ def submit(
             cost=added(cost or {}, _without_count(earlier)),
             attachments={name: keys.redact(text) for name, text in (attachments or {}).items()},
             rejected=rejected + int(earlier.get("rejected", 0)),
-            parent=made_on,
+            parent=parent,
         )
         failures.pop(behalf.key(), None)
         return made

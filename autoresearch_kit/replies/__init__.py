@@ -17,11 +17,9 @@ from autoresearch_kit.errors import ProposalError, ReplyError
 from autoresearch_kit.replies import edits, markup, matching, wholes
 from autoresearch_kit.replies.edits import Block
 from autoresearch_kit.replies.markup import Body
+from autoresearch_kit.task import MAX_BYTES
 
 thoughtless = markup.thoughtless
-
-MAX_BYTES = 200_000
-"""Largest mutable file that a proposal may write."""
 
 _EXAMPLE = "What you change and why it should help, in a few sentences."
 _LENGTH = 2_000  # characters of an error
