@@ -21,6 +21,8 @@ from autoresearch_kit._version import __version__
 
 if TYPE_CHECKING:
     from autoresearch_kit import errors, plots, policies
+    from autoresearch_kit.ablations import ablate
+    from autoresearch_kit.audits import audit
     from autoresearch_kit.campaign import Campaign, open_campaign
     from autoresearch_kit.dashboards import dashboard
     from autoresearch_kit.display import diff, show
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     from autoresearch_kit.nights import Night, overnight
     from autoresearch_kit.proposal import Proposal
     from autoresearch_kit.proposers import LLM, TPE, Command, Human, Hybrid, Paste
+    from autoresearch_kit.repeats import repeat
     from autoresearch_kit.reviews import review
     from autoresearch_kit.runner import Run
     from autoresearch_kit.sandbox import untrusted
     from autoresearch_kit.steps import apply, baseline, propose, score, train_5min
+    from autoresearch_kit.transfers import transfer
+    from autoresearch_kit.verdicts import override, rewind
 
 __all__ = [
     "LLM",
@@ -50,7 +55,9 @@ __all__ = [
     "Run",
     "Score",
     "__version__",
+    "ablate",
     "apply",
+    "audit",
     "baseline",
     "dashboard",
     "diff",
@@ -59,18 +66,24 @@ __all__ = [
     "new_lab",
     "open_campaign",
     "overnight",
+    "override",
     "plots",
     "policies",
     "propose",
+    "repeat",
     "review",
+    "rewind",
     "score",
     "show",
     "train_5min",
+    "transfer",
     "untrusted",
 ]
 
 # Loaded on first use: a run's supervisor imports this package too and must start at once.
 _HOME = {
+    "ablate": "ablations",
+    "audit": "audits",
     "Campaign": "campaign",
     "open_campaign": "campaign",
     "dashboard": "dashboards",
@@ -86,6 +99,7 @@ _HOME = {
     "overnight": "nights",
     "Proposal": "proposal",
     **dict.fromkeys(("LLM", "TPE", "Command", "Human", "Hybrid", "Paste"), "proposers"),
+    "repeat": "repeats",
     "Run": "runner",
     "untrusted": "sandbox",
     "apply": "steps",
@@ -93,6 +107,9 @@ _HOME = {
     "propose": "steps",
     "score": "steps",
     "train_5min": "steps",
+    "transfer": "transfers",
+    "override": "verdicts",
+    "rewind": "verdicts",
 }
 
 

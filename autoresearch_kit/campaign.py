@@ -10,18 +10,19 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import contract as contracts
 from autoresearch_kit import decide as rules
-from autoresearch_kit import git, ledger, records, render, task, values
+from autoresearch_kit import git, ledger, records, render, seal, standing, task, values
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.records import Record
+from autoresearch_kit.standing import Standing
 from autoresearch_kit.task import Task
 
 BASELINE_SUBJECT = "Baseline of the campaign"
@@ -69,18 +70,25 @@ class Campaign:
 
     @property
     def best(self) -> Experiment:
-        """The last kept experiment: the parent of the next one."""
+        """The state that is to be beaten: the parent of the next experiment."""
         return self._experiment(self.best_record) if self.best_record else self.experiment(0)
 
     @property
     def best_record(self) -> Record | None:
         """The record of the best state; None while the baseline is not scored."""
-        keeps = [record for record in self.records() if record.status == "keep"]
-        return max(keeps, key=lambda record: (record.decided, record.n), default=None)
+        return self.standing().best
 
     def records(self) -> Sequence[Record]:
-        """Return the records of all decided experiments, by number."""
-        return records.read_all(self.path, self.tag)
+        """Return the records of all decided experiments, by number, as they stand now."""
+        return self.standing().experiments
+
+    def standing(self) -> Standing:
+        """Return the experiments, the line of the kept ones and what was found out later."""
+        found = records.read_all(self.path, self.tag)
+        key = self.path, self.tag
+        if _stood.get(key, (None,))[0] is not found:
+            _stood[key] = found, standing.of(found)
+        return _stood[key][1]
 
     def experiment(self, n: int) -> Experiment:
         """Return experiment `n`.
@@ -94,6 +102,13 @@ class Campaign:
         for record in known:
             if record.n == n:
                 return self._experiment(record)
+        for record in self.standing().later:
+            if record.n == n:
+                raise CampaignError(
+                    f"{n:04d} is no experiment but {records.KINDS[record.kind]} of "
+                    f"{record.about:04d}; type campaign.experiment({record.about}), or "
+                    f"ark.show(campaign, {n}) to look at it."
+                )
         pinned = ledger.pins(self)
         if n not in pinned:
             numbers = sorted({record.n for record in known} | set(pinned))
@@ -181,6 +196,9 @@ class Campaign:
         return render.card(self._summary())
 
 
+_stood: dict[tuple[Path, str], tuple[Sequence[Record], Standing]] = {}
+
+
 def _spent(known: Sequence[Record]) -> str:
     """Say what a campaign's experiments took, and what another hundred of them would."""
     tried = [record for record in known if record.n]
@@ -201,7 +219,7 @@ def open_campaign(
     tag: str,
     start: Any = None,
     by: Any = None,
-    decide: str | None = None,
+    decide: str | Callable[..., Any] | Mapping[str, Any] | None = None,
     **contract: Any,
 ) -> Campaign:
     """Open the campaign `tag` of a host, or start it.
@@ -218,7 +236,9 @@ def open_campaign(
     by
         The proposer that `propose` uses unless told otherwise.
     decide
-        The decision rule, fixed at the start: ``"greedy"``.
+        The decision rule, fixed at the start: ``"two_stage"`` (default: a gain that may be luck is
+        confirmed on another seed), ``"greedy"``, a function of yours (see `decide.spell`), or the
+        `settings` of another campaign: the same rule as there.
     **contract
         Keys of ``task.toml``, for a host that has none: ``edit="model.py"``,
         ``train="python train.py"``, ``metric="val_loss"``, ``goal="minimize"``,
@@ -270,17 +290,16 @@ def _baseline_commit(path: Path, tag: str) -> str | None:
     return git.resolve(path, pin) or git.resolve(path, decided)
 
 
-def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[str, Any]) -> str:
+def _begin(path: Path, tag: str, start: Any, decide: Any, given: Mapping[str, Any]) -> str:
     git.identity(path)
     branch = f"refs/heads/autoresearch/{tag}"
     at_branch = git.resolve(path, branch)
     first = _start_commit(path, start, at_branch)
     fixed = contracts.of(path, first, given)
-    decide = decide or "greedy"
-    rules.rule(decide)
     settings = {
         "campaign": tag,
-        "decide": decide,
+        **_spelt(decide or "two_stage"),
+        "sealed": seal.of(path, fixed, git.common_dir(path) / "autoresearch" / tag / "seal.json"),
         "started": ledger.now(),
         "versions": ledger.versions(),
     }
@@ -306,6 +325,13 @@ def _begin(path: Path, tag: str, start: Any, decide: str | None, given: Mapping[
     if worktree is not None and at_branch == first:
         git.fast_forward(worktree, commit)
     return commit
+
+
+def _spelt(decide: Any) -> dict[str, str]:
+    """Return a rule, given by name, as a function or by settings, as settings hold it."""
+    if isinstance(decide, Mapping):
+        return {key: decide[key] for key in ("decide", "decide_source") if key in decide}
+    return rules.spell(decide)
 
 
 def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:
@@ -337,12 +363,14 @@ def _check_same(
     fixed: Task,
     given: Mapping[str, Any],
     settings: Mapping[str, Any],
-    decide: str | None,
+    decide: Any,
 ) -> None:
     fixed_values = {key: getattr(fixed, key) for key in contracts.typed(given)} if given else {}
     asked = contracts.typed(given) if given else {}
     if decide is not None:
-        fixed_values["decide"], asked["decide"] = settings.get("decide"), decide
+        spelt = _spelt(decide)
+        asked |= spelt
+        fixed_values |= {key: settings.get(key) for key in spelt}
     for key, value in asked.items():
         if value != fixed_values[key]:
             raise CampaignError(

@@ -1,4 +1,4 @@
-"""One child process as its supervisor sees it: CPU time, memory, output and messages of a tree.
+"""One child process as its supervisor sees it: its output, its messages, and the tree below it.
 
 Nothing here decides; `supervisor` does. Everything is measured from outside, because the code
 inside may want to look cheaper, smaller or quieter than it is.
@@ -12,110 +12,21 @@ import os
 import re
 import selectors
 import subprocess
-import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from autoresearch_kit import sandbox
 from autoresearch_kit.files import write_text
+from autoresearch_kit.tree import Tree
 
 HEAD_BYTES, TAIL_BYTES = 64 << 10, 192 << 10
 MESSAGE_BYTES = 64 << 10
-SCAN_SECONDS = 0.25  # a scan costs a millisecond, reading known processes a microsecond
 
 
 class ProtocolError(Exception):
     """A child sent something that is no clock message."""
-
-
-class Tree:
-    """CPU time and memory of a process and all its descendants, also of those that have ended."""
-
-    def __init__(self, pid: int) -> None:
-        self.root = psutil.Process(pid)
-        self._own = {self.root: 0.0}  # process → CPU seconds when last read
-        self._reaped = {self.root: 0.0}  # process → CPU seconds of the children it waited for
-        self._lost = 0.0  # of processes that nobody waited for
-        self._scanned = 0.0
-
-    @property
-    def processes(self) -> int:
-        """How many processes were alive at the last look."""
-        return len(self._own)
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU seconds that the tree has used since it began."""
-        if time.monotonic() - self._scanned > SCAN_SECONDS:
-            self._scan()
-        for process in self._own:
-            self._own[process] = max(self._own[process], _cpu(process))
-        return sum(self._own.values()) + sum(self._reaped.values()) + self._lost
-
-    def _scan(self) -> None:
-        try:
-            alive = {self.root, *self.root.children(recursive=True)}
-        except psutil.NoSuchProcess:
-            alive = set()
-        reaped: dict[psutil.Process, float] = {}
-        for process in alive:
-            try:
-                times = process.cpu_times()
-                reaped[process] = getattr(times, "children_user", 0.0) + getattr(
-                    times, "children_system", 0.0
-                )
-            except psutil.Error:
-                reaped[process] = self._reaped.get(process, 0.0)
-        gone = [process for process in self._own if process not in alive]
-        known = sum(self._own[p] + self._reaped.get(p, 0.0) for p in gone)
-        growth = sum(max(0.0, v - self._reaped.get(p, 0.0)) for p, v in reaped.items())
-        self._lost += max(0.0, known - growth)
-        self._own = {process: self._own.get(process, 0.0) for process in alive}
-        self._reaped = reaped
-        self._scanned = time.monotonic()
-
-    def pin(self, cpus: Iterable[int]) -> None:
-        """Let all threads of the tree run on `cpus` only, where the system can do that."""
-        if not hasattr(os, "sched_setaffinity"):
-            return
-        for process in self._own:
-            with contextlib.suppress(OSError):
-                for thread in Path(f"/proc/{process.pid}/task").iterdir():
-                    os.sched_setaffinity(int(thread.name), cpus)
-
-    def memory_bytes(self, limit: float) -> int:
-        """Return the resident memory; pages that processes share count once where it matters.
-
-        Counting shared pages properly is slow, so it is only done above `limit` bytes.
-        """
-        resident = 0
-        for process in self._own:
-            with contextlib.suppress(psutil.Error):
-                resident += process.memory_info().rss
-        if resident <= limit or len(self._own) == 1 or not sys.platform.startswith("linux"):
-            return resident
-        shared_once = 0
-        for process in self._own:
-            with contextlib.suppress(psutil.Error, AttributeError):
-                shared_once += process.memory_full_info().pss
-        return shared_once
-
-
-def _cpu(process: psutil.Process) -> float:
-    if sys.platform.startswith("linux"):
-        # The kernel's clock of another process, all threads, also ended ones, in nanoseconds:
-        # clock_getcpuclockid(3) spelled out. Scheduler ticks (10 ms) would be too coarse.
-        with contextlib.suppress(OSError):
-            return time.clock_gettime((~process.pid << 3) | 2)
-        return 0.0
-    with contextlib.suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
 
 
 class Log:

@@ -8,6 +8,7 @@ Only words are parsed here, so that ``--help`` is there at once; `commands` does
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import math
 import os
@@ -142,6 +143,56 @@ def _parser() -> argparse.ArgumentParser:
     for one in (show, diff):
         one.add_argument("n", metavar="N", type=int, help="its number")
 
+    repeat = command(
+        "repeat", "Run an experiment on further seeds: how much of it was luck?", "7 --times 3"
+    )
+    repeat.add_argument("n", metavar="N", type=int, help="its number; 0 is the baseline")
+    repeat.add_argument("--times", type=_count, default=3, metavar="N", help="how many seeds (3)")
+
+    audit = command(
+        "audit",
+        "Measure the best state against the starting point again, on fresh seeds and on the sealed "
+        "test data.",
+        "--seeds 3",
+    )
+    ablate = command(
+        "ablate", "Leave each kept change out of the best state, and measure that.", "--seeds 2"
+    )
+    audit.add_argument("--seeds", type=_count, default=3, metavar="N", help="runs of each (3)")
+    ablate.add_argument("--seeds", type=_count, default=2, metavar="N", help="runs of each (2)")
+
+    transfer = command(
+        "transfer",
+        "Replay the kept changes at another scale, in a campaign of its own, and list which carry "
+        "over.",
+        "--set DEPTH=24",
+    )
+    transfer.add_argument("--profile", metavar="NAME", help="another size of the lab's task: cpu")
+    transfer.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_constant,
+        metavar="NAME=VALUE",
+        help="a constant that the starting point gets instead; may be given again",
+    )
+
+    rewind = command(
+        "rewind",
+        "Make an earlier kept experiment the best state again; what was kept since stays in git.",
+        "--to 7 --reason 'a dead end'",
+    )
+    rewind.add_argument("--to", type=int, required=True, metavar="N", help="its number")
+    override = command(
+        "override",
+        "Give an experiment another verdict: keep releases one from quarantine.",
+        "7 discard --reason 'it trains on the validation data'",
+    )
+    override.add_argument("n", metavar="N", type=int, help="its number")
+    override.add_argument("verdict", choices=("keep", "discard", "quarantine"), help="the new one")
+    for one in (rewind, override):
+        one.add_argument("--reason", required=True, help="why; whoever reads the history sees it")
+
     review = command(
         "review",
         "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
@@ -172,6 +223,16 @@ def _count(text: str) -> int:
     if (value := int(text)) <= 0:
         raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
     return value
+
+
+def _constant(text: str) -> tuple[str, Any]:
+    """Return name and value of ``NAME=VALUE``; what is no literal of Python is a word."""
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals or not value.strip():
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=VALUE, such as DEPTH=24")
+    with contextlib.suppress(ValueError, SyntaxError):
+        return name.strip(), ast.literal_eval(value.strip())
+    return name.strip(), value.strip()
 
 
 def _effect(text: str) -> float:

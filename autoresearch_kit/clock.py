@@ -30,6 +30,10 @@ PROBE_SECONDS = 0.35
 EXCESS = 1.25  # cost over the measured one that ends a run, where a baseline child is at hand
 EXCESS_ALONE = 2.0  # likewise against the rate of another day: a busy machine alone reaches 1.6
 STRIKES = 3
+DEARER = 0.1  # of the budget, by which a run may cost more than measured before it is charged
+DEARER_LOOKS = 2
+SETUP_BESIDE, SETUP_BEFORE = 1.25, 1.5  # times the baseline's set-up: at the same time, or long ago
+SETUP_SECONDS = 0.25
 
 
 def round_ratio(ratio: float, error: float = 0.0) -> float:
@@ -113,6 +117,7 @@ class Clock:
     ) -> None:
         self.kind, self.budget_seconds = kind, budget_seconds
         self.baseline_tokens, self.ratio = baseline_tokens, ratio
+        self._ratio_at_first = ratio or 1.0
         self.measured_ratio: float | None = None
         self.turn = CANDIDATE  # who may go on
         self.failure: str | None = None
@@ -131,6 +136,11 @@ class Clock:
         self._probe_cost = 0.0
         self._checked = 0.0
         self._strikes = 0
+        self._price = 1.0  # cost a token now over the measured one, as far as it is charged
+        self._paid = 0.0  # like _expected, at that price and the exact ratio
+        self._paid_from = 0.0, 0.0, 0  # _paid, seconds and tokens when the price was last set
+        self._dearer = 0
+        self.setup_charged = 0.0  # CPU seconds of set-up that count towards the budget
         self._phase = "train"
         if self.companion:
             self._phase = "rate" if baseline_tokens is None else "turns"
@@ -169,6 +179,21 @@ class Clock:
         """Note that a child's set-up is over."""
         self._account(who).started = True
 
+    def set_up(self, own: float, beside: float | None, before: float | None) -> None:
+        """Let set-up that is far dearer than the baseline's count towards a budget on a CPU.
+
+        Nobody can tell imports and compilation from training that begins too early.
+
+        Parameters
+        ----------
+        own, beside, before
+            CPU seconds of set-up: the candidate's; the baseline's at the same time, or None; the
+            baseline's in the campaign's first run, or None.
+        """
+        usual, times = (before, SETUP_BEFORE) if beside is None else (beside, SETUP_BESIDE)
+        if self.kind != "wall" and usual is not None:
+            self.setup_charged = max(0.0, own - times * usual - SETUP_SECONDS)
+
     def step(self, who: str, tokens: int, seconds: float) -> None:
         """Book a step of `who` and decide whose turn it is.
 
@@ -197,10 +222,10 @@ class Clock:
 
     def _used(self) -> float:
         if self.kind != "relative":
-            return min(1.0, self.candidate.seconds / self.budget_seconds)
+            return min(1.0, (self.candidate.seconds + self.setup_charged) / self.budget_seconds)
         if self.baseline_tokens is None:
             return 0.0
-        total = self.baseline_tokens / (self.ratio or 1.0)
+        total = self._total()
         if self.ratio is not None and self.candidate.tokens >= total:
             return 1.0
         # The first stretch counts as if the ratio were 1, always the same number of tokens, also
@@ -214,6 +239,12 @@ class Clock:
             return tokens / total
         first = stretch / self.baseline_tokens
         return first + (0.5 - first) * (tokens - stretch) / (middle - stretch)
+
+    def _total(self) -> float:
+        """Return the tokens that the candidate may train on."""
+        assert self.baseline_tokens is not None
+        left = max(0.0, 1.0 - self.setup_charged / self.budget_seconds)
+        return self.baseline_tokens / (self.ratio or 1.0) * left
 
     def _tokens_in(self, seconds: float) -> float:
         """Return how many tokens the baseline does in so many seconds."""
@@ -260,7 +291,7 @@ class Clock:
         error = math.sqrt(sum((log - middle) ** 2 for log in logs) / (len(logs) - 1) / len(logs))
         if over or error <= PAIRS_ERROR:
             self.measured_ratio = math.exp(trimmed_mean(logs))
-            self.ratio = round_ratio(self.measured_ratio, error)
+            self.ratio = self._ratio_at_first = round_ratio(self.measured_ratio, error)
             self._begin_training(mean([b for _, b in self._turns[1:]]))
             # That the first turn isn't measured must not make it a place to train unseen.
             usual = math.exp(trimmed_mean([math.log(max(c, 1e-12)) for c, _ in self._turns[1:]]))
@@ -274,7 +305,8 @@ class Clock:
     def _begin_training(self, cost: float) -> None:
         self._phase, self.turn = "train", CANDIDATE
         self._settled = self.candidate.tokens
-        self._expected = self._checked = self.candidate.seconds
+        self._expected = self._paid = self._checked = self.candidate.seconds
+        self._paid_from = self._paid, self._paid, self._settled
         self._probe_cost = cost
         count = max(3, round(self.budget_seconds / 30))
         begin = self._used()
@@ -287,7 +319,9 @@ class Clock:
             return
         cost = account.end_turn()
         self._probes.append(cost)
-        self._expected += self._stretch((self._probe_cost + cost) / 2)
+        between = (self._probe_cost + cost) / 2
+        self._expected += self._stretch(between)
+        self._paid += self._priced(between)
         self._settled, self._probe_cost = self.candidate.tokens, cost
         self.turn = CANDIDATE
         if self.candidate.seconds > EXCESS * self._expected:
@@ -296,10 +330,36 @@ class Clock:
                 self._fail(self._expected)
         else:
             self._strikes = 0
+        self._dearer = self._dearer + 1 if self._is_dearer(self._paid) else 0
+        if self._dearer >= DEARER_LOOKS and not self.failure:
+            self._charge()
 
     def _stretch(self, cost: float) -> float:
         """Return what the tokens since the last look at the baseline should have cost."""
-        return (self.candidate.tokens - self._settled) * cost * (self.ratio or 1.0)
+        return (self.candidate.tokens - self._settled) * cost * self._ratio_at_first
+
+    def _priced(self, cost: float) -> float:
+        """Return what the same tokens cost at the price that is charged."""
+        ratio = self.measured_ratio or self._ratio_at_first
+        return (self.candidate.tokens - self._settled) * cost * ratio * self._price
+
+    def _is_dearer(self, paid: float) -> bool:
+        return self.candidate.seconds - paid > DEARER * self.budget_seconds
+
+    def _charge(self) -> None:
+        """Let tokens that have become dearer use up the rest of the budget faster."""
+        assert self.baseline_tokens is not None
+        assert self.ratio is not None
+        paid, seconds, tokens = self._paid_from
+        times = (self.candidate.seconds - seconds) / max(self._paid - paid, 1e-9)
+        total = self._total()
+        # What was trained since the price was set was as dear as what is to come.
+        dearer = max(0.0, total - tokens) / times + min(tokens, total)
+        self.ratio *= total / dearer
+        self._price *= times
+        self._paid = self.candidate.seconds
+        self._paid_from = self._paid, self._paid, self.candidate.tokens
+        self._dearer = 0
 
     def _watch(self) -> None:
         """Hold the whole cost since the first step against what was measured."""
@@ -311,11 +371,12 @@ class Clock:
                 self._fail(expected)
             return
         expected = self._expected + self._stretch(self._probe_cost)
+        paid = self._paid + self._priced(self._probe_cost)
         due = bool(self._probe_at) and self._progress >= self._probe_at[0]
         # Perhaps the machine is busier than when the baseline was last looked at: look again
         # before judging, and only believe it when it stays so.
         soon = seconds < self._checked + 2 * self._probe_seconds
-        suspicious = seconds > EXCESS * expected and not soon
+        suspicious = (seconds > EXCESS * expected or self._is_dearer(paid)) and not soon
         if due or suspicious:
             self._checked = seconds
             self._probe_at = [at for at in self._probe_at if at > self._progress]
@@ -326,6 +387,11 @@ class Clock:
         measured = "was measured at the start" if self.companion else "its ratio allows"
         self.failure = f"timeout: it used {times:.1f} times the CPU per token that {measured}"
 
+    def _excess(self) -> float | None:
+        """Return what the candidate used over what its tokens were paid for."""
+        paid = self._paid + self._priced(self._probe_cost)
+        return round(self.candidate.seconds / paid, 4) if self.companion and paid else None
+
     def summary(self) -> dict[str, Any]:
         """Return the figures of the calibration, for the record."""
         if self.kind != "relative":
@@ -334,5 +400,7 @@ class Clock:
             "measured_ratio": self.measured_ratio,
             "turns": [[round(c * 1e6, 3), round(b * 1e6, 3)] for c, b in self._turns],
             "probes": [round(cost * 1e6, 3) for cost in self._probes],
+            "excess": self._excess(),
+            "price": round(self._price, 4),
             "unit": "CPU microseconds a token: candidate, baseline",
         }

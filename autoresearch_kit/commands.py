@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import operator
-import shlex
+import contextlib
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import (
-    callables,
+    ablations,
+    audits,
     dashboards,
     display,
     evening,
-    git,
     histories,
+    named,
     nights,
-    policies,
-    proposers,
     records,
     render,
+    repeats,
     terminal,
+    transfers,
+    verdicts,
 )
-from autoresearch_kit import campaign as campaigns
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import AutoresearchError, CampaignError
+from autoresearch_kit.experiment import Score
 from autoresearch_kit.nights import Night
 
 WATCH_SECONDS = 2.0
@@ -49,9 +49,9 @@ PIPED = 120  # columns where there is no terminal
 
 def overnight(args: argparse.Namespace) -> int:
     """Start a night, or find the one that is there, and watch it."""
-    approve, by = _policy(args.approve), _proposer(args)
-    is_known = args.tag is None or args.tag in _tags(args)
-    campaign = _open(args) if is_known else _start(args)
+    approve, by = named.policy(args.approve), named.proposer(args)
+    is_known = args.tag is None or args.tag in named.tags(args)
+    campaign = named.campaign(args) if is_known else _start(args)
     last, again = nights.latest(campaign), args.again
     if last is not None and not again and last.status in ("finished", "stopped"):
         if terminal.made(last) or approve is None:
@@ -74,7 +74,7 @@ def overnight(args: argparse.Namespace) -> int:
     elif last is not None and last.status not in nights.ENDED:
         raise CampaignError(
             f"a night of {campaign.tag} is {last.status} already, and a campaign has one at a "
-            f"time; {_again(args, 'stop', campaign)} ends it."
+            f"time; {named.again(args, 'stop', campaign)} ends it."
         )
     else:
         if approve is None:
@@ -85,7 +85,7 @@ def overnight(args: argparse.Namespace) -> int:
         deadline = time.monotonic() + SETTLE_SECONDS  # or nobody hears why it can't begin
         while "pid" not in night.state and time.monotonic() < deadline:
             time.sleep(0.1)
-        print(f"{night!r}\nTo watch it: {_again(args, 'status', campaign)} --watch")
+        print(f"{night!r}\nTo watch it: {named.again(args, 'status', campaign)} --watch")
         return terminal.verdict(night) if night.status in nights.ENDED else 0
     return _follow(args, night)
 
@@ -111,7 +111,7 @@ def _dropped(args: argparse.Namespace, night: Night, **functions: Any) -> str:
 def _start(args: argparse.Namespace) -> Campaign:
     if args.approve is None:
         _need_policy(args)  # before anything is started
-    others = _tags(args)
+    others = named.tags(args)
     campaign = open_campaign(args.lab, tag=args.tag)
     beside = f", beside {', '.join(others)}" if others else ""
     print(f"Started the new campaign {campaign.tag} in {campaign.path.name}{beside}.")
@@ -125,8 +125,8 @@ def _follow(args: argparse.Namespace, night: Night) -> int:
     except KeyboardInterrupt:
         print(
             "\nNo longer watched; the night goes on.\n"
-            f"  look:  {_again(args, 'status', night.campaign)}\n"
-            f"  stop:  {_again(args, 'stop', night.campaign)}",
+            f"  look:  {named.again(args, 'status', night.campaign)}\n"
+            f"  stop:  {named.again(args, 'stop', night.campaign)}",
             file=sys.stderr,
         )
         return 130
@@ -136,8 +136,8 @@ def _follow(args: argparse.Namespace, night: Night) -> int:
 
 def status(args: argparse.Namespace) -> int:
     """Print what is best, what happens now and what waits, once or again and again."""
-    tags = [args.tag] if args.tag else _tags(args)
-    found = [_open(argparse.Namespace(lab=args.lab, tag=tag)) for tag in tags or [None]]
+    tags = [args.tag] if args.tag else named.tags(args)
+    found = [named.campaign(argparse.Namespace(lab=args.lab, tag=tag)) for tag in tags or [None]]
     while True:
         text = "\n".join(_standing(args, campaign) for campaign in found)
         if not args.watch:
@@ -153,13 +153,14 @@ def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
     board = dashboards.board_of(campaign)
     found = [record.status for record in campaign.records()]
     run, waiting = board["run"], board["steps"]["approval"]
+    review_it = named.again(args, "review", campaign)
     share = f" ({100 * run['progress']:.0f} %)" if run and run["progress"] else ""
     rows = {
         "campaign": f"{campaign.tag} in {board['host']}, edits {', '.join(campaign.task.edit)}",
         "done": nights.counted({"counts": {s: found.count(s) for s in records.STATUSES}}),
         "best": f"{board['best']} {board['unit']}" if board["best"] else "no baseline yet",
         "trains": board["steps"]["training"] + share,
-        "for you": f"{waiting} to decide: {_again(args, 'review', campaign)}" if waiting else "",
+        "for you": f"{waiting} to decide: {review_it}" if waiting else "",
         "failed tries": terminal.failed_tries(campaign),
     }
     night = nights.latest(campaign)
@@ -185,13 +186,13 @@ def stop(args: argparse.Namespace) -> int:
 
 
 def _working(args: argparse.Namespace) -> Night:
-    campaign = _open(args)
+    campaign = named.campaign(args)
     night = nights.latest(campaign)
     if night is None or night.status in nights.ENDED:
         ended = f": the last one has {night.status}, {night.state['reason']}" if night else ""
         raise CampaignError(
             f"no night of {campaign.tag} is at work{ended}. "
-            f"{_again(args, 'overnight', campaign)} --help says how to start one."
+            f"{named.again(args, 'overnight', campaign)} --help says how to start one."
         )
     return night
 
@@ -205,7 +206,8 @@ def _told(args: argparse.Namespace, night: Night, expected: str) -> int:
     if night.status == "paused" and night.state.get("experiment") is not None:
         print("The present run goes on to its end.")
     if night.status == "stopping" and not args.now:
-        print(f"It ends after the present experiment; {_again(args, 'stop', night.campaign)} --now")
+        sooner = named.again(args, "stop", night.campaign)
+        print(f"It ends after the present experiment; {sooner} --now")
     return 0
 
 
@@ -226,13 +228,13 @@ def history(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Print one experiment."""
-    print(str(display.show(args.lab, args.n, _tag(args))).rstrip())
+    print(str(display.show(args.lab, args.n, named.tag(args))).rstrip())
     return 0
 
 
 def diff(args: argparse.Namespace) -> int:
     """Print the patch of one experiment."""
-    print(str(display.diff(args.lab, args.n, _tag(args))).rstrip())
+    print(str(display.diff(args.lab, args.n, named.tag(args))).rstrip())
     return 0
 
 
@@ -247,9 +249,9 @@ def review(args: argparse.Namespace) -> int:
     ):
         if getattr(args, option[2:].replace("-", "_")) not in ("", None) and not given:
             args.usage(f"{option} is for {needs}")
-    by = _proposer(args)
-    campaign = _open(args)
-    command = _again(args, "review", campaign)
+    by = named.proposer(args)
+    campaign = named.campaign(args)
+    command = named.again(args, "review", campaign)
     if args.approve or args.refuse or args.revise:
         try:
             terminal.decide(
@@ -271,47 +273,72 @@ def review(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tags(args: argparse.Namespace) -> list[str]:
-    return sorted(campaigns.tags(git.root(Path(args.lab).expanduser().resolve())))
+def repeat(args: argparse.Namespace) -> int:
+    """Run an experiment on further seeds."""
+    with _decided(args) as campaign:
+        print(repeats.repeat(campaign, args.n, times=args.times))
+    return 0
 
 
-def _tag(args: argparse.Namespace) -> str:
-    """Return the tag that was named, or the only one there is."""
-    there = _tags(args)
-    if not there:
-        raise CampaignError(
-            f"{args.lab} has no campaign yet. To start one: autoresearch-kit overnight "
-            f"{shlex.quote(args.lab)} --tag NAME --approve everything, or in Python "
-            "ark.open_campaign(...)."
+def audit(args: argparse.Namespace) -> int:
+    """Measure the best state against the starting point again."""
+    with _decided(args) as campaign:
+        found = audits.audit(campaign, seeds=args.seeds)
+        print(named.in_shell(repr(found), args, campaign))
+    return 0
+
+
+def ablate(args: argparse.Namespace) -> int:
+    """Leave each kept change out of the best state."""
+    with _decided(args) as campaign:
+        print(terminal.table(ablations.ablate(campaign, seeds=args.seeds)))
+    return 0
+
+
+def transfer(args: argparse.Namespace) -> int:
+    """Replay the kept changes at another scale."""
+    if bool(args.profile) == bool(args.set):
+        args.usage("give --profile NAME or --set NAME=VALUE: the other scale")
+    with _decided(args) as campaign:
+        found = transfers.transfer(campaign, profile=args.profile, set=dict(args.set) or None)
+        print(terminal.table(found))
+        print(f"The other campaign is {found.attrs['campaign']} in {found.attrs['host']}.")
+    return 0
+
+
+def rewind(args: argparse.Namespace) -> int:
+    """Make an earlier kept experiment the best state again."""
+    with _decided(args) as campaign:
+        _print_score(verdicts.rewind(campaign, to=args.to, reason=args.reason))
+    return 0
+
+
+def override(args: argparse.Namespace) -> int:
+    """Give an experiment another verdict."""
+    with _decided(args) as campaign:
+        experiment = campaign.experiment(args.n)
+        _print_score(verdicts.override(experiment, args.verdict, reason=args.reason))
+    return 0
+
+
+def _print_score(score: Score) -> None:
+    print(f"{score}\n{score.note}".rstrip())
+
+
+@contextlib.contextmanager
+def _decided(args: argparse.Namespace) -> Iterator[Campaign]:
+    """Open the campaign for a command on what was decided; its errors name shell commands."""
+    campaign = named.campaign(args)
+    try:
+        yield campaign
+    except AutoresearchError as error:
+        raise CampaignError(named.in_shell(str(error), args, campaign)) from error
+    except KeyboardInterrupt:
+        print(
+            "\nA run at work goes on to its end; the same command goes on from there.",
+            file=sys.stderr,
         )
-    if args.tag is None and len(there) > 1:
-        raise CampaignError(
-            f"{args.lab} has {len(there)} campaigns: {', '.join(there)}. "
-            f"Say which, for example --tag {there[0]}."
-        )
-    if args.tag not in (None, *there):
-        raise CampaignError(
-            f"there is no campaign {args.tag!r} in {args.lab}; there are: {', '.join(there)}."
-        )
-    return str(args.tag or there[0])
-
-
-def _open(args: argparse.Namespace) -> Campaign:
-    """Open a campaign that is there; nothing is started by a slip of the finger."""
-    tag = _tag(args)
-    path = git.root(Path(args.lab).expanduser().resolve())
-    # In this order: a decision meanwhile replaces the pin by the tag.
-    starts = (f"refs/autoresearch/{tag}/0000", records.tag_ref(tag, 0))
-    if not any(git.resolve(path, ref) for ref in starts):
-        raise CampaignError(
-            f"campaign {tag} has no experiment 0 in {args.lab}, so this is a part of a clone. "
-            f"Type git -C {shlex.quote(args.lab)} fetch --tags"
-        )
-    return open_campaign(path, tag=tag)
-
-
-def _again(args: argparse.Namespace, command: str, campaign: Campaign) -> str:
-    return f"autoresearch-kit {command} {shlex.quote(args.lab)} --tag {shlex.quote(campaign.tag)}"
+        raise
 
 
 def _need_policy(args: argparse.Namespace) -> None:
@@ -319,54 +346,3 @@ def _need_policy(args: argparse.Namespace) -> None:
         "--approve is missing: while nobody looks, somebody has to decide. Give --approve "
         "everything, ask:30:approve (minutes, then what), small:20 (lines), or module:name"
     )
-
-
-def _policy(words: str | None) -> Any:
-    if words is None:
-        return None
-    own = ":" in words and words.partition(":")[0] not in ("everything", "ask", "small")
-    return _imported("--approve", words) if own else policies.parse(words)
-
-
-def _proposer(args: argparse.Namespace) -> Any:
-    """Return the proposer that ``--by`` names; None when it doesn't."""
-    kind, _, rest = (args.by or "").partition(":")
-    if args.price is not None and kind not in ("llm", "hybrid"):
-        args.usage("--price is for --by llm and --by hybrid: it is what a million tokens cost")
-    if args.env and kind != "command":
-        args.usage("--env is for --by command: an agent gets the variables that are named")
-    if kind in ("llm", "hybrid"):
-        llm = proposers.LLM(rest or None, price=args.price)
-        return llm if kind == "llm" else proposers.Hybrid(llm)
-    if kind == "command":
-        return proposers.Command(rest, env=tuple(args.env))
-    if kind == "tpe" and not rest:
-        return proposers.TPE()
-    if kind == "paste":
-        args.usage("--by paste needs a notebook: ark.propose(campaign, by=ark.Paste())")
-    return _imported("--by", args.by) if args.by else None
-
-
-def _imported(option: str, words: str) -> Any:
-    """Return the function ``module:name``, from this folder or from what is installed."""
-    module, _, name = words.partition(":")
-    example = "mine:steps for the function steps in mine.py of this folder"
-    known = "tpe, llm, llm:MODEL, hybrid, hybrid:MODEL, command:'AGENT {prompt_file}'"
-    if not (module and name):
-        kinds = known if option == "--by" else "everything, ask:30:approve, small:20"
-        raise CampaignError(f"{option} {words}: expected {kinds} or module:name, such as {example}")
-    sys.path.append(str(Path.cwd()))  # the night's process gets this path too
-    try:
-        found = operator.attrgetter(name)(importlib.import_module(module))
-        found = found() if isinstance(found, type) else found
-    except Exception as error:  # anybody's code
-        raise CampaignError(
-            f"{option} {words} can't be imported ({type(error).__name__}: {error}); "
-            f"expected module:name, such as {example}"
-        ) from error
-    if not callable(found) or callables.pack(found) is None:
-        raise CampaignError(
-            f"{option} {words} is {found!r}, which can't go to the night's process; expected a "
-            f"function at the top of a module, such as {example}"
-        )
-    return found

@@ -27,13 +27,12 @@ ORIGINAL = {
 def given(contract: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that are not None, single words as the tuples that a task has."""
     found = {key: value for key, value in contract.items() if value is not None}
-    if isinstance(found.get("edit"), str):
-        found["edit"] = (found["edit"],)
+    for key in ("edit", "data", "env", "schedule", "allow"):
+        if isinstance(found.get(key), str):
+            found[key] = (found[key],)
     for key in ("train", "score"):
         if key in found:
             found[key] = task.words(found[key])
-    if isinstance(found.get("data"), str):
-        found["data"] = (found["data"],)
     return found
 
 

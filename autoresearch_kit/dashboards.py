@@ -116,12 +116,11 @@ def board_of(campaign: Campaign) -> dict[str, Any]:
 
 
 def rows_of(found: Sequence[Record]) -> list[Any]:
-    """Return the ledger, oldest first, with the status that a later record may have given."""
-    latest = {record.about: record.status for record in found if record.about is not None}
+    """Return the ledger of experiments as they stand, oldest first."""
     return [
         [
             record.n,
-            latest.get(record.n, record.status),
+            record.status,
             record.value,
             record.delta,
             render.visible(record.hypothesis),
@@ -172,12 +171,12 @@ def _live(campaign: Campaign) -> DashboardWidget:
 def _follow(campaign: Campaign, widget: DashboardWidget, desk: Desk) -> None:
     """Keep the widget up to date for as long as it is open."""
     waiting: list[tuple[str, str]] = []
-    decided = -1
+    decided: Sequence[Record] = ()
     while widget.comm is not None:
         widget.board = board_of(campaign)
         found = campaign.records()
-        if len(found) != decided:
-            decided = len(found)
+        if found is not decided:
+            decided = found
             widget.rows = rows_of(found)
         pending = campaign.pending()
         now = [(proposal.id, str(proposal.asked)) for proposal in pending]

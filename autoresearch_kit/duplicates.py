@@ -143,7 +143,7 @@ def _candidates(
     values = _values(_constants(campaign, before), has, has)
     found = 0
     for record in reversed(known):
-        if record.about is not None or record.parent is None:
+        if record.parent is None:
             continue
         if not (_near(record.lines_added, added) and _near(record.lines_removed, removed)):
             continue
@@ -203,10 +203,8 @@ def _words(campaign: Campaign, other: Record | Proposal, parent_commit: str, *, 
 
 
 def _result(campaign: Campaign, record: Record) -> str:
-    judged = [r.status for r in campaign.records() if r.about == record.n]
-    status = judged[-1] if judged else record.status
     if record.value is None:
-        return f"{status}, because: {render.visible(records.clean(record.reason, 200))}"
+        return f"{record.status}, because: {render.visible(records.clean(record.reason, 200))}"
     scores = grain.of(campaign.records())
     change = f" ({scores.change(record.delta)})" if record.delta is not None else ""
-    return f"{status}, {record.metric} {scores.score(record.value)}{change}"
+    return f"{record.status}, {record.metric} {scores.score(record.value)}{change}"

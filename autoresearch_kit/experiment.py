@@ -82,6 +82,9 @@ class Score:
         The metric, a mean over replicates; None for a crash.
     delta
         `value` minus the best one before it, in units of the metric.
+    sigma
+        How many standard errors better than the best one before it (negative: worse); None where
+        the rule knew no noise.
     reason
         The verdict in a sentence.
     scored_by
@@ -101,6 +104,7 @@ class Score:
     reason: str
     scored_by: str
     sandboxed: bool
+    sigma: float | None = None
     note: str = ""
 
     def __repr__(self) -> str:
@@ -109,7 +113,8 @@ class Score:
         change = ""
         if self.best is not None and self.delta is not None:
             change = f"{self.best:.4g} -> " if self.best == 0 else f"{self.best:.4f} -> "
-        gain = "" if self.delta is None else f" ({self.delta:+.4f})"
+        sigma = "" if self.sigma is None else f", {self.sigma:.1f} sigma"
+        gain = "" if self.delta is None else f" ({self.delta:+.4f}{sigma})"
         return f"<Score {self.n:04d} {self.status}: {self.metric} {change}{self.value:.4f}{gain}>"
 
     def _repr_html_(self) -> str:
@@ -119,6 +124,7 @@ class Score:
             "verdict": self.status,
             self.metric: value,
             "change": "" if self.delta is None else f"{self.delta:+.4g}",
+            "sigma": "" if self.sigma is None else f"{self.sigma:.1f}",
             "why": self.reason,
             "measured by": f"{self.scored_by}, {'' if self.sandboxed else 'not '}sandboxed",
         }
@@ -139,5 +145,6 @@ def score_of(record: Record, *, best: float | None, note: str = "") -> Score:
         reason=record.reason,
         scored_by=record.scored_by,
         sandboxed=record.sandboxed,
+        sigma=record.evidence.get("z"),
         note=note,
     )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
+from autoresearch_kit import noise
 from autoresearch_kit.records import Record
 
 
@@ -71,9 +71,10 @@ def of(records: Sequence[Record]) -> Grain:
     the newest record that names one says. Without noise the unit leaves three digits of the
     metric.
     """
-    noise = pooled(records) or next((r.noise for r in reversed(records) if r.noise), None)
-    if noise:
-        return Grain(float(f"{noise / 2:.2g}"), noise)
+    pooled = noise.of(_seeded(record) for record in records).sd
+    spread = pooled or next((r.noise for r in reversed(records) if r.noise), None)
+    if spread:
+        return Grain(float(f"{spread / 2:.2g}"), spread)
     kept = [r.value for r in records if r.status == "keep" and r.value]
     values = kept or [r.value for r in records if r.value]
     return Grain(10.0 ** (math.floor(math.log10(abs(values[-1]))) - 2) if values else 0.0, None)
@@ -85,24 +86,14 @@ def reason(record: Record) -> str:
     return "" if plain and re.search(r"\d\.\d", record.reason) else record.reason
 
 
-def pooled(records: Iterable[Record]) -> float | None:
-    """Return the standard deviation of a run, pooled over experiments; None without replicates.
+def _seeded(record: Record) -> Record:
+    """Return a record without the runs whose script doesn't read the seed.
 
-    Runs whose script doesn't read the seed are the same run again and tell nothing.
+    They are the same run again: what differs between them is no noise of seeds.
     """
-    squares, freedom = 0.0, 0
-    for record in records:
-        if len(record.replicates) < 2:
-            continue
-        values = [
-            float(run["value"])
-            for run in record.replicates
-            if run.get("seed_injected") is not False
-        ]
-        if len(values) > 1:
-            squares += statistics.variance(values) * (len(values) - 1)
-            freedom += len(values) - 1
-    return math.sqrt(squares / freedom) if squares > 0 else None
+    runs = tuple(run for run in record.replicates if run.get("seed_injected") is not False)
+    all_ = len(runs) == len(record.replicates)
+    return record if all_ else dataclasses.replace(record, replicates=runs)
 
 
 def _decimals(unit: float) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from autoresearch_kit import git, records
+from autoresearch_kit import git, records, standing
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.records import Record
 
@@ -30,12 +31,15 @@ DTYPES = {
     "edited_by_human": "bool",
     "parent": "Int64",
     "about": "Int64",
+    "kind": "str",
     "commit": "str",
     "present": "bool",
     "n_replicates": "int64",
     "noise": "float64",
+    "gain": "float64",
     "setup_seconds": "float64",
     "training_seconds": "float64",
+    "stopped_early": "float64",
     "scoring_seconds": "float64",
     "peak_memory_mb": "float64",
     "tokens": "Int64",
@@ -58,13 +62,11 @@ DTYPES = {
 
 
 @runtime_checkable
-class HasRecords(Protocol):
+class HasTag(Protocol):
     """A campaign, seen from here."""
 
     path: Path
-
-    def records(self) -> Sequence[Record]:
-        """Return the decided experiments."""
+    tag: str
 
 
 @runtime_checkable
@@ -74,7 +76,7 @@ class HasPath(Protocol):
     path: Path
 
 
-Source = HasRecords | HasPath | str | os.PathLike[str]
+Source = HasTag | HasPath | str | os.PathLike[str]
 
 
 def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.DataFrame:
@@ -104,12 +106,15 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         author, approver    str          proposer and person or policy
         edited_by_human     bool         a person changed the proposer's patch
         parent              Int64        the experiment that this one changes
-        about               Int64        set when the row judges an earlier experiment again
+        about               Int64        set when the row is about an earlier experiment
+        kind                str          then: repeat, audit, override, rewind, ablation, transfer
         commit              str
         present             bool         the commit is in this repository
         n_replicates        int          runs behind the metric
         noise               float        standard deviation of a run, in units of the metric
+        gain                float        better by so much, shrunk by how uncertain that is
         setup_seconds, training_seconds, scoring_seconds        float
+        stopped_early       float        progress at which a hopeless run was ended
         peak_memory_mb      float        mebibytes
         tokens              Int64        units of work that the budget bought
         parameters          Int64
@@ -139,16 +144,18 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
     Notes
     -----
     Reads the annotated tags ``autoresearch/<tag>/<nnnn>`` with at most three git processes,
-    whatever their number. A record about an earlier experiment (an override, a repeat) keeps its
-    own row and decides the `status` of the one it is about; the notes say where that happened.
+    whatever their number. A record about an earlier experiment keeps its own row and is folded into
+    the one that it is about: an override or a rewind decides its `status` (the notes say where), a
+    repeat adds to the runs behind its `metric`.
     """
     import pandas as pd
 
     if goal not in {None, "minimize", "maximize"}:
         raise ValueError(f"goal is {goal!r}; expected 'minimize' or 'maximize'")
-    _, found = load(x, ref)
+    _, decided = load(x, ref)
     notes: list[str] = []
-    rows = pd.DataFrame(_columns(found, notes)).astype(DTYPES)
+    found = _as_of_now(decided, notes)
+    rows = pd.DataFrame(_columns(found)).astype(DTYPES)
     # Wanted: a better value is a lower one, whatever the campaign's direction.
     sign = pd.Series([-1.0 if (goal or r.goal) == "maximize" else 1.0 for r in found])
     kept = (rows["status"] == "keep") & rows["about"].isna()
@@ -181,9 +188,9 @@ def load(x: Source, ref: str | None = None) -> tuple[Path, Sequence[Record]]:
     LabError, CampaignError
         As `history` does.
     """
-    if isinstance(x, HasRecords):
+    if isinstance(x, HasTag):
         with _collector_paused():
-            repo, found = x.path, list(x.records())
+            repo, found = x.path, records.read_all(x.path, x.tag)
         where = f"the campaign in {repo}"
     else:
         path = x.path if isinstance(x, HasPath) else Path(x).expanduser()
@@ -222,13 +229,13 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _columns(found: Sequence[Record], notes: list[str]) -> dict[str, list[Any]]:
-    """Return the columns but best_so_far filled, and note where a later record decides."""
+def _columns(found: Sequence[Record]) -> dict[str, list[Any]]:
+    """Return the columns, all but best_so_far filled."""
     same = DTYPES.keys() & Record.__dataclass_fields__.keys()
     columns = {name: [getattr(r, name) for r in found] if name in same else [] for name in DTYPES}
     columns |= {
         "experiment": [r.n for r in found],
-        "status": _statuses(found, notes),
+        "status": [r.status for r in found],
         "metric": [r.value for r in found],
         "best_so_far": [None] * len(found),
         "present": [True] * len(found),  # git has no tag without its commit
@@ -243,19 +250,29 @@ def _columns(found: Sequence[Record], notes: list[str]) -> dict[str, list[Any]]:
     return columns
 
 
-def _statuses(found: Sequence[Record], notes: list[str]) -> list[str]:
-    """Return the status of each experiment as of its latest verdict."""
-    latest = {(r.campaign, r.about): r for r in found if r.about is not None}
-    statuses = []
-    for record in found:
-        judge = latest.get((record.campaign, record.n), record)
-        if judge.status != record.status:
-            notes.append(
-                f"{record.campaign} {record.n:04d} was {record.status}; "
-                f"{judge.n:04d} made it {judge.status}: {judge.reason or judge.hypothesis}"
-            )
-        statuses.append(judge.status)
-    return statuses
+def _as_of_now(decided: Sequence[Record], notes: list[str]) -> list[Record]:
+    """Fold later records into the experiments that they are about, and note new verdicts."""
+    found: list[Record] = []
+    for campaign, group in itertools.groupby(decided, key=lambda r: r.campaign):
+        records = list(group)
+        now = {r.n: r for r in standing.of(records).experiments}
+        for record in records:
+            stands = now.get(record.n, record)
+            found.append(stands)
+            if stands.status != record.status:
+                why = stands.reason.partition(": ")[2]
+                judge = _judge(records, record.n, stands.status)
+                by = f"{judge:04d} made it" if judge is not None else "it is now"
+                notes.append(
+                    f"{campaign} {record.n:04d} was {record.status}; {by} {stands.status}: {why}"
+                )
+    return found
+
+
+def _judge(records: Sequence[Record], n: int, status: str) -> int | None:
+    """Return which record gave experiment `n` its status, when that is one about it."""
+    judges = [r.n for r in records if r.about == n and r.status == status]
+    return judges[-1] if judges else None
 
 
 def _time(text: str) -> datetime | None:

@@ -7,6 +7,7 @@ one transaction, so that a kill at any moment leaves either the one state or the
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import platform
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import git, records, source
+from autoresearch_kit import files, git, records, source
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 
@@ -39,14 +40,20 @@ def pin(campaign: Campaign, commit: str) -> int:
         for n, known in taken.items():
             if known == commit:
                 return n
-        n = max(taken, default=-1) + 1
+        n = next_number(campaign)
         try:
-            git.update_refs(
-                campaign.path, [git.RefUpdate(_pin_ref(campaign, n), commit, git.ABSENT)]
-            )
+            free = git.RefUpdate(records.tag_ref(campaign.tag, n), git.ABSENT, git.ABSENT)
+            mine = git.RefUpdate(_pin_ref(campaign, n), commit, git.ABSENT)
+            git.update_refs(campaign.path, [free, mine])
             return n
         except git.RefsMoved:
             continue  # another kernel took the number in between
+
+
+def next_number(campaign: Campaign) -> int:
+    """Return the number that no experiment and no later record has yet."""
+    found = records.read_all(campaign.path, campaign.tag)
+    return max([*(r.n for r in found), *pins(campaign)], default=-1) + 1
 
 
 def unpin(campaign: Campaign, n: int, commit: str) -> None:
@@ -90,7 +97,53 @@ def record(
     )
 
 
-def write(campaign: Campaign, record: Record, attachments: Mapping[str, bytes]) -> str:
+def later(campaign: Campaign, about: Record, kind: str, **more: Any) -> Record:
+    """Return a record about an earlier one, for `append`: what both share, and `more` fields."""
+    fields: dict[str, Any] = {
+        "status": about.status,
+        "hypothesis": f"{kind} of {about.n:04d}: {about.hypothesis}",
+        "author": git.identity(campaign.path),
+        "scored_by": about.scored_by,
+        **more,
+    }
+    return Record(
+        campaign=campaign.tag,
+        n=-1,
+        commit=about.commit,
+        parent=about.parent,
+        parent_commit=about.parent_commit,
+        about=about.n,
+        kind=kind,
+        metric=about.metric,
+        goal=about.goal,
+        unit=about.unit,
+        versions=versions(),
+        **fields,
+    )
+
+
+def at(campaign: Campaign, record: Record, *, about: int, commit: str, parent: Record) -> Record:
+    """Return a later record of code that is no experiment's: a variant of `parent`."""
+    count = git.count_lines(campaign.path, parent.commit, commit)
+    return dataclasses.replace(
+        record,
+        about=about,
+        commit=commit,
+        parent=parent.n,
+        parent_commit=parent.commit,
+        constants=campaign.constants(commit),
+        lines_added=count[0],
+        lines_removed=count[1],
+    )
+
+
+def write(
+    campaign: Campaign,
+    record: Record,
+    attachments: Mapping[str, bytes],
+    *,
+    is_later: bool = False,
+) -> str:
     """Write a decision to git, once and for all, and return a note about the branch.
 
     The note is empty unless the branch could not follow; then it says what to type.
@@ -107,21 +160,53 @@ def write(campaign: Campaign, record: Record, attachments: Mapping[str, bytes]) 
     updates = [
         git.RefUpdate(records.tag_ref(tag, n), tag_object, git.ABSENT),
         git.RefUpdate(records.files_ref(tag, n), git.write_tree(repo, attachments), git.ABSENT),
-        git.RefUpdate(_pin_ref(campaign, n), None),
     ]
+    pin = _pin_ref(campaign, n)
+    # A later record has no pin: one of its number is another kernel's, from a moment before.
+    updates.append(git.RefUpdate(pin, *((git.ABSENT, git.ABSENT) if is_later else (None,))))
     note = ""
     worktree = git.checked_out(repo, campaign.branch)
-    if record.status == "keep" and worktree is None:
+    kept = record.status == "keep" and (record.about is None or record.kind == "override")
+    if kept and worktree is None:
         move, note = _advance(campaign, record.commit)
         updates += move
     git.update_refs(repo, updates)
-    if record.status == "keep" and worktree and not git.fast_forward(worktree, record.commit):
+    if kept and worktree and not git.fast_forward(worktree, record.commit):
+        at = git.resolve(repo, campaign.branch) or ""
+        behind = git.is_ancestor(repo, at, record.commit)
+        what, how = (
+            ("changes of yours", "merge --ff-only")
+            if behind
+            else ("commits that it is not built on", "reset --keep")
+        )
         note = (
-            f"{campaign.branch} is checked out in {worktree} with changes of yours, so it stays "
+            f"{campaign.branch} is checked out in {worktree} with {what}, so it stays "
             f"where it is; the keep is recorded. To follow, commit or stash there and type: "
-            f"git merge --ff-only {record.commit[:7]}"
+            f"git {how} {record.commit[:7]}"
         )
     return note
+
+
+def append(
+    campaign: Campaign, record: Record, attachments: Mapping[str, bytes]
+) -> tuple[Record, str]:
+    """Write a record about an earlier experiment under the next free number; return it and a note.
+
+    The branch follows when that changed which state is the best; the note is as for `write`.
+    """
+    with files.locked(campaign.state / "apply.lock"):
+        before = campaign.best.commit
+        while True:
+            numbered = dataclasses.replace(record, n=next_number(campaign))
+            try:
+                note = write(campaign, numbered, attachments, is_later=True)
+                break
+            except git.RefsMoved:
+                continue  # another kernel took the number in between
+        best = campaign.best.commit
+        if best != before and git.is_ancestor(campaign.path, best, before):
+            note = _retreat(campaign, before, best)
+    return numbered, note
 
 
 def _advance(campaign: Campaign, commit: str) -> tuple[list[git.RefUpdate], str]:
@@ -132,6 +217,20 @@ def _advance(campaign: Campaign, commit: str) -> tuple[list[git.RefUpdate], str]
     return [], (
         f"{campaign.branch} is at {at[:7]}, which is not an ancestor of the kept {commit[:7]}, "
         f"so it stays. To move it, type: git branch --force {campaign.branch} {commit[:7]}"
+    )
+
+
+def _retreat(campaign: Campaign, at: str, commit: str) -> str:
+    """Move the branch from `at` back to `commit`, unless it is elsewhere or checked out."""
+    branch = campaign.branch
+    if git.checked_out(campaign.path, branch) is None:
+        with contextlib.suppress(git.RefsMoved):
+            git.update_refs(campaign.path, [git.RefUpdate(f"refs/heads/{branch}", commit, at)])
+            return ""
+    return (
+        f"{branch} stays where it is, for it is checked out or has other commits; the next "
+        f"experiments start from {commit[:7]} all the same. To move it, type there: "
+        f"git reset --keep {commit[:7]}"
     )
 
 

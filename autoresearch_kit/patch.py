@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +18,23 @@ from autoresearch_kit import scan, source
 from autoresearch_kit import values as tunable
 
 MAX_PATCH = 20_000
-"""Bytes of a patch, context lines included, beyond which nobody reads it in full."""
+"""Bytes in the lines that a patch adds beyond which nobody reads it in full."""
+
+KINDS = {
+    "outside": "a file that may not change does",
+    "syntax": "text that Python can't read, so that nothing in it is checked",
+    "size": "more text than anybody reads with care",
+    "seed": "nothing but the seed changes",
+    "dynamic": "code that is made, unpacked or found at run time",
+    "literal": "data in the source",
+    "network": "names of the network",
+    "paths": "a path outside of the experiment's folder is opened",
+    "imports": "modules that reach further than the experiment",
+    "files": "files are opened",
+    "clock": "other modules' attributes are replaced, the clock's among them",
+    "deleted": "most of a file goes",
+}
+"""Every kind of `Concern`, and what it is about."""
 
 _SEED_WORD = re.compile("seed|random|rng", re.IGNORECASE)  # saves most patches a longer look
 _CONTEXT = 3  # lines around a change, as git and difflib have it
@@ -25,11 +42,9 @@ _CONTEXT = 3  # lines around a change, as git and difflib have it
 
 @dataclass(frozen=True)
 class Concern:
-    """Something in a patch that a person should look at: a stable `kind` and one sentence.
+    """Something in a patch that a person should look at: one of `KINDS` and one sentence.
 
-    The kinds are ``outside`` (of what may change), ``size``, ``deleted``, ``syntax``, ``seed``,
-    ``imports``, ``dynamic`` (code made at run time), ``literal`` (data in the source), ``files``,
-    ``network`` and ``clock`` (other modules' attributes are replaced, the clock's among them).
+    `admission` says which kinds can't become an experiment and which are only shown.
     """
 
     kind: str
@@ -87,7 +102,8 @@ def warnings(
     for path, before, after in changed:
         parts = hunks(before, after)
         seeds = seeds and all(any(map(_SEED_WORD.search, part)) for part in parts)
-        size += sum(len(x.encode("utf-8", "surrogatepass")) for part in parts for x in part)
+        plus = [x[1:] for part in parts for x in part if x[0] == "+"]
+        size += sum(len(line.encode("utf-8", "surrogatepass")) for line in plus)
         added, removed = _count(parts)
         total = len(before.splitlines())
         if path not in edit:
@@ -99,7 +115,7 @@ def warnings(
         if path.endswith(".py"):
             found += _concerns(path, before, after)
     if size > MAX_PATCH:
-        words = f"The patch has {size:,} bytes, above {MAX_PATCH:,}: too much to read with care."
+        words = f"The patch adds {size:,} bytes, above {MAX_PATCH:,}: too much to read with care."
         found.append(Concern("size", words))
     if seeds and _only_seeds(changed):
         names = " and ".join(path for path, _, _ in changed)
@@ -167,6 +183,7 @@ def _spell(value: object) -> str:
 def _concerns(path: str, before: str, after: str) -> list[Concern]:
     earlier, _ = scan.findings(before)
     seen = {(finding.kind, finding.key) for finding in earlier}
+    there = Counter(leaf for f in earlier if f.kind == "literal" for leaf in _leaves(f))
     found, error = scan.findings(after)
     concerns = []
     if error is not None:
@@ -176,6 +193,10 @@ def _concerns(path: str, before: str, after: str) -> list[Concern]:
         words = f"{where} can't be read as Python, so the file is unchecked: {why}."
         concerns.append(Concern("syntax", words))
     for finding in sorted(found, key=lambda finding: finding.line):
+        if finding.kind == "literal":  # a number that changes in a long table is no new table
+            more = Counter(_leaves(finding)) - there
+            if sum(scan.weight(value) * n for (_, value), n in more.items()) <= scan.MAX_LITERAL:
+                continue
         if (finding.kind, finding.key) not in seen:
             seen.add((finding.kind, finding.key))
             words = f"{path} line {finding.line} {finding.words}."
@@ -183,19 +204,31 @@ def _concerns(path: str, before: str, after: str) -> list[Concern]:
     return concerns
 
 
+def _leaves(finding: scan.Finding) -> tuple[Any, ...]:
+    """Return the constants of a literal, each with its type."""
+    return finding.key if isinstance(finding.key, tuple) else ()
+
+
 def _only_seeds(changed: Sequence[tuple[str, str, str]]) -> bool:
     differ = False
     try:
         for path, before, after in changed:
-            if not path.endswith(".py"):
+            if path.endswith(".py"):
+                (code, seeds), (new_code, new_seeds) = scan.unseeded(before), scan.unseeded(after)
+                same, other = code == new_code, seeds != new_seeds
+            else:
+                values = tunable.only_changes(path, before, after)
+                same = other = bool(values) and all(map(_names_seed, values))
+            if not same:
                 return False
-            (code, seeds), (new_code, new_seeds) = scan.unseeded(before), scan.unseeded(after)
-            if code != new_code:
-                return False
-            differ |= seeds != new_seeds
+            differ |= other
     except scan.UNREADABLE:
         return False
     return differ
+
+
+def _names_seed(name: str) -> bool:
+    return scan.is_seed(name.rpartition(".")[2])
 
 
 class _Definition(NamedTuple):

@@ -23,15 +23,29 @@ _log = logging.getLogger(__name__)
 
 STATUSES = ("keep", "discard", "crash", "refused", "quarantine")
 
+KINDS = {
+    "": "another verdict",
+    "repeat": "a repeat",
+    "audit": "an audit",
+    "override": "an override",
+    "rewind": "a rewind",
+    "ablation": "an ablation",
+    "transfer": "a transfer",
+}
+"""What a record about an earlier experiment may be, with its article."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Record:
     """Everything that is known of a decided experiment.
 
     `value` is None for a crash or a refusal: they have no metric. `delta` is signed as the metric
-    is (negative is lower). `replicates` holds one mapping for each run with at least ``seed`` and
-    ``value``. `curve` holds ``progress:loss`` pairs, at most 64 (see `points`). `code` is a hash
-    of the mutable files that comments and layout don't change.
+    is (negative is lower), `gain` is positive when it is better, and shrunk towards zero by as much
+    as it is uncertain. `replicates` holds one mapping for each run with at least ``seed`` and
+    ``value``; `evidence` all other numbers that the verdict comes from. `curve` holds
+    ``progress:loss`` pairs, at most 64 (see `points`). `code` is a hash of the mutable files that
+    comments and layout don't change. `stopped_early` is the progress at which a hopeless run was
+    ended. A record `about` an earlier experiment has a `kind` (see `standing`).
     """
 
     campaign: str
@@ -45,6 +59,7 @@ class Record:
     approver: str = ""
     edited_by_human: bool = False
     about: int | None = None
+    kind: str = ""
     metric: str = ""
     goal: str = "minimize"
     unit: str = ""
@@ -52,6 +67,8 @@ class Record:
     replicates: tuple[Mapping[str, Any], ...] = ()
     delta: float | None = None
     noise: float | None = None
+    gain: float | None = None
+    evidence: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rule: str = ""
     reason: str = ""
     scored_by: str = "kit"
@@ -63,6 +80,7 @@ class Record:
     setup_seconds: float | None = None
     training_seconds: float | None = None
     scoring_seconds: float | None = None
+    stopped_early: float | None = None
     peak_memory_mb: float | None = None
     tokens: int | None = None
     parameters: int | None = None
@@ -81,10 +99,10 @@ class Record:
 
     @property
     def run_seconds(self) -> float | None:
-        """Seconds of set-up, training and scoring together; None when nothing ran."""
+        """Seconds of set-up, training and scoring of all its runs; None when nothing ran."""
         parts = (self.setup_seconds, self.training_seconds, self.scoring_seconds)
         known = [part for part in parts if part is not None]
-        return sum(known) if known else None
+        return sum(known) * max(1, len(self.replicates)) if known else None
 
     def message(self) -> str:
         """Return the text of the annotated tag."""
@@ -133,22 +151,25 @@ def files_ref(campaign: str, n: int) -> str:
     return f"refs/tags/autoresearch-files/{campaign}/{n:04d}"
 
 
-def read_all(repo: Path, campaign: str | None = None) -> list[Record]:
+def read_all(repo: Path, campaign: str | None = None) -> Sequence[Record]:
     """Return the records of one campaign, or of all, in order of campaign and number.
 
     One git process, whatever the number of records; none when no tag was written since the last
-    call. A record already parsed by this process isn't parsed again: a tag object never changes.
+    call, which then returns the same object. A record already parsed by this process isn't parsed
+    again: a tag object never changes.
     """
     if campaign is None:
         return _read(repo, "refs/tags/autoresearch/")
     folder = f"refs/tags/autoresearch/{campaign}"
     stamp = git.refs_stamp(repo, folder)
-    if stamp is None or _read_before.get((repo, campaign), (None, []))[0] != stamp:
-        _read_before[repo, campaign] = stamp, _read(repo, folder + "/")
-    return list(_read_before[repo, campaign][1])
+    if stamp is None or _read_before.get((repo, campaign), (None, ()))[0] != stamp:
+        found = _read(repo, folder + "/")
+        before = _read_before.get((repo, campaign), (None, ()))[1]
+        _read_before[repo, campaign] = stamp, before if before == found else found
+    return _read_before[repo, campaign][1]
 
 
-def _read(repo: Path, pattern: str) -> list[Record]:
+def _read(repo: Path, pattern: str) -> Sequence[Record]:
     found = []
     for tag in git.annotated_tags(repo, pattern):
         if not _REF.fullmatch(tag.ref):
@@ -160,12 +181,12 @@ def _read(repo: Path, pattern: str) -> list[Record]:
                 _log.warning("%s is left out: %s", tag.ref, error)
                 continue
         found.append(_parsed[tag.oid])
-    return sorted(found, key=lambda record: (record.campaign, record.n))
+    return tuple(sorted(found, key=lambda record: (record.campaign, record.n)))
 
 
 _REF = re.compile(r"refs/tags/autoresearch/[^/]+/\d{4,}")
 _parsed: dict[str, Record] = {}
-_read_before: dict[tuple[Path, str], tuple[tuple[int, ...] | None, list[Record]]] = {}
+_read_before: dict[tuple[Path, str], tuple[tuple[int, ...] | None, Sequence[Record]]] = {}
 
 
 def read_attachments(repo: Path, campaign: str, n: int) -> dict[str, bytes]:

@@ -21,11 +21,12 @@ import psutil
 
 from autoresearch_kit import keys
 from autoresearch_kit.files import is_locked, read_json, spawning, try_lock, write_json
+from autoresearch_kit.workplace import ESCAPES
 
 if TYPE_CHECKING:
     from autoresearch_kit.progress import Bar
 
-FINAL = ("done", "crash", "stopped", "lost")
+FINAL = ("done", "crash", "hopeless", "stopped", "lost")
 POLL_SECONDS = 0.03
 LOG_CHARACTERS = 20_000
 
@@ -56,7 +57,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """The phase: queued, setup, calibrating, training, saving, done, crash, stopped, lost."""
+        """The phase: queued, setup, calibrating, training, saving, or an end (`FINAL`)."""
         return str(self.state["phase"])
 
     @property
@@ -66,12 +67,15 @@ class Run:
 
     @property
     def log(self) -> str:
-        """The last of what it printed, at most 20,000 characters; ``dir / "log.txt"`` has more."""
+        """The last of what it printed, at most 20,000 characters; ``dir / "log.txt"`` has more.
+
+        Without what a terminal would take for commands: the code that printed it is not trusted.
+        """
         try:
             text = (self.dir / "log.txt").read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-        return text[-LOG_CHARACTERS:]
+        return ESCAPES.sub("", text[-LOG_CHARACTERS:])
 
     def stop(self) -> None:
         """End the run; what it had learned is lost. Does nothing when it has ended already."""
@@ -117,7 +121,7 @@ def launch(run_dir: Path, job: str) -> None:
             return
         if job == "train":
             before = read_json(run_dir / "status.json") or {}
-            if before.get("phase") in ("done", "crash"):
+            if before.get("phase") in ("done", "crash", "hopeless"):
                 return
             attempt = int(before.get("attempt", 0)) + 1
             write_json(run_dir / "status.json", {"phase": "queued", "attempt": attempt})

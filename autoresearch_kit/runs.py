@@ -8,12 +8,13 @@ import math
 import os
 import secrets
 import signal
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import device, files, git, ledger, records, runner
+from autoresearch_kit import device, files, git, ledger, runner, seal, stopping
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import CampaignError, RunLost
 from autoresearch_kit.experiment import Experiment
@@ -27,9 +28,6 @@ MAX_LOST = 5
 
 MOMENT = 2.0
 """Seconds that whoever waits for a run may take to go on when it has ended."""
-
-KEPT_WEIGHTS = 5
-LOG_TAIL = 20_000
 
 
 def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run:
@@ -54,20 +52,122 @@ def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run
         if experiment.record is not None:
             _restore(run, experiment)
             return run
-        if folder.exists():
-            if run.status == "stopped" and not again:
-                raise CampaignError(
-                    f"the run of experiment {experiment.n:04d} was stopped; type "
-                    "run = ark.train_5min(experiment) to start it again."
-                )
-            if run.status in ("lost", "stopped"):
-                _put_aside(run)
+        _make_room(run, again=again)
         if not folder.exists():
-            making = folder.parent / f".{secrets.token_hex(6)}"
-            files.write_json(making / "run.json", _spec(experiment, replicate))
-            making.rename(folder)
+            _make(run, _spec(experiment, replicate))
     runner.launch(folder, "train")
     return run
+
+
+def measure(
+    experiment: Experiment,
+    seed: int,
+    *,
+    name: str = "",
+    commit: str = "",
+    splits: Sequence[str] = ("val",),
+) -> tuple[Run, Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+    """Train once more, beside the verdict, and score it; return run, final state and results.
+
+    What was measured is found again; what was stopped or lost is started again.
+
+    Parameters
+    ----------
+    experiment
+        Whose run it is; the code as well, unless `commit` names another.
+    name
+        What the run is for: the first part of its folder's name, before the seed.
+    splits
+        The data that the scorer measures on: ``val``, the sealed ``test``, or one after the other.
+
+    Raises
+    ------
+    CampaignError
+        When a person stopped the run.
+    """
+    campaign = experiment.campaign
+    folder = campaign.state / "runs" / f"{name or f'again-{experiment.n:04d}'}-{seed}"
+    run = Run(folder, experiment.n, campaign.tag, seed, seed - 1)
+    with _alone(folder):
+        while True:
+            with files.locked(campaign.state / "runs.lock"):
+                _make_room(run, again=True)
+                if not folder.exists():
+                    spec = _spec(experiment, run.replicate) | {"seed": seed, "early": None}
+                    if commit and commit != experiment.commit:
+                        ratio = _known_ratio(folder)
+                        spec |= {"commit": commit, "kind": "candidate", "ratio": ratio}
+                    _make(run, spec)
+            runner.launch(folder, "train")
+            state, results = _measured(run, campaign, splits)
+            if state["phase"] == "stopped":
+                raise CampaignError(f"the run in {folder} was stopped; the same call goes on")
+            if state["phase"] != "lost":
+                return run, state, results
+
+
+def _measured(
+    run: Run, campaign: Campaign, splits: Sequence[str]
+) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+    """Wait for a run, score it on each of the splits once, and remove its weights then."""
+    known: dict[str, Any] = files.read_table(run.dir / "measured.json")
+    state: Mapping[str, Any] = {}
+    results: dict[str, Mapping[str, Any]] = {}
+    for split in splits:
+        state = runner.wait(run.dir, "train")
+        if split not in known:
+            state, known[split] = _finish(run, campaign, split)
+        results[split] = known[split]
+        if "error" in results[split]:
+            return state, results  # the scorer is repaired, and asked again
+        if state["phase"] != "done":
+            break
+        files.write_json(run.dir / "measured.json", known)
+    for part in ("out", "code"):  # nobody asks for its weights
+        files.remove_tree(run.dir / part)
+    return state, results
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep others, such as a night that audits the same, from measuring the same run meanwhile."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    with files.try_lock(lock) as mine:
+        if mine is not None:
+            yield
+            return
+    print("Another process measures the same; its result is waited for.")
+    with files.locked(lock):
+        yield
+
+
+def extra(campaign: Campaign) -> list[Run]:
+    """Return the runs that train beside the verdicts: of repeats, audits and ablations."""
+    folders = (campaign.state / "runs").glob("[a-z]*-[0-9]*")
+    alive = [folder for folder in folders if runner.is_alive(folder, "train")]
+    specs = [(folder, files.read_json(folder / "run.json") or {}) for folder in alive]
+    return [
+        Run(folder, spec["experiment"], campaign.tag, spec["seed"], spec["replicate"])
+        for folder, spec in specs
+    ]
+
+
+def _make_room(run: Run, *, again: bool) -> None:
+    if not run.dir.exists():
+        return
+    if run.status == "stopped" and not again:
+        raise CampaignError(
+            f"the run of experiment {run.experiment:04d} was stopped; type "
+            "run = ark.train_5min(experiment) to start it again."
+        )
+    if run.status in ("lost", "stopped"):
+        _put_aside(run)
+
+
+def _make(run: Run, spec: Mapping[str, Any]) -> None:
+    making = run.dir.parent / f".{secrets.token_hex(6)}"
+    files.write_json(making / "run.json", spec)
+    making.rename(run.dir)
 
 
 def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -75,14 +175,25 @@ def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping
 
     A run that the machine loses on the way is repeated.
     """
+    state, result = _finish(run, experiment.campaign)
+    while state["phase"] in ("lost", "stopped"):
+        start(experiment, run.replicate)  # when it was stopped: raises, and says what to type
+        state, result = _finish(run, experiment.campaign)
+    return state, result
+
+
+def _finish(
+    run: Run, campaign: Campaign, split: str = "val"
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     state = runner.wait(run.dir, "train")
-    while state["phase"] == "lost":
-        start(experiment, run.replicate)
-        state = runner.wait(run.dir, "train")
-    if state["phase"] == "stopped":
-        start(experiment, run.replicate)  # raises, and says what to type
-    if state["phase"] == "crash" or not experiment.campaign.task.score:
+    if state["phase"] == "done":
+        seal.check(campaign)
+    if state["phase"] != "done" or not campaign.task.score:
         return state, {"value": state.get("printed")}
+    spec = files.read_json(run.dir / "run.json") or {}
+    if spec.get("split", "val") != split:
+        files.write_json(run.dir / "run.json", {**spec, "split": split})
+        (run.dir / "score.json").unlink(missing_ok=True)
     for _ in range(MAX_LOST):
         runner.launch(run.dir, "score")
         result = runner.wait(run.dir, "score")
@@ -136,7 +247,7 @@ def under_way(campaign: Campaign, but: str = "") -> bool:
             ends = [folder / "score.json", folder / "status.json"]
             ended = max((end.stat().st_mtime for end in ends if end.exists()), default=0.0)
             phase = files.read_table(folder / "status.json").get("phase")
-            if phase in ("done", "crash") and time.time() - ended < MOMENT:
+            if phase in ("done", "crash", "hopeless") and time.time() - ended < MOMENT:
                 return True
     return False
 
@@ -155,69 +266,6 @@ def _campaign(host: str, tag: str, start: str) -> Campaign:  # noqa: ARG001 (par
     return open_campaign(host, tag=tag)
 
 
-def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one run's part of the evidence for a decision."""
-    return {
-        "seed": run.seed,
-        "seed_injected": (files.read_json(run.dir / "run.json") or {}).get("seed_injected"),
-        "value": float(result["value"]),
-        "run": run.dir.name,
-        "tokens": state.get("tokens"),
-        "ratio": state.get("ratio"),
-        "training_seconds": state.get("training_seconds"),
-    }
-
-
-def facts(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run adds to the record beside the metric."""
-    spec = files.read_json(run.dir / "run.json") or {}
-    return {
-        "sandboxed": bool(state.get("sandboxed")) and bool(result.get("sandboxed", True)),
-        "setup_seconds": state.get("setup_seconds"),
-        "training_seconds": state.get("training_seconds"),
-        "scoring_seconds": result.get("scoring_seconds"),
-        "peak_memory_mb": state.get("peak_memory_mb"),
-        "tokens": state.get("tokens"),
-        "parameters": state.get("parameters"),
-        "device": spec.get("device", ""),
-        "curve": records.curve(state.get("curve") or []),
-    }
-
-
-def attachments(run: Run) -> dict[str, bytes]:
-    """Return what is kept of a run in git: the log's tail, the losses row by row, program.md."""
-    kept = {}
-    spec = files.read_json(run.dir / "run.json") or {}
-    places = {
-        "log.txt": run.dir / "log.txt",
-        "rows.npz": run.dir / "score" / "rows.npz",
-        "score.json": run.dir / "score.json",
-        "program.md": Path(spec.get("host", "")) / "program.md",
-    }
-    for name, path in places.items():
-        with contextlib.suppress(OSError):
-            content = path.read_bytes()
-            kept[name] = content[-LOG_TAIL:] if name == "log.txt" else content
-    return kept
-
-
-def calibrated(campaign: Campaign, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the campaign's settings with the budget as the baseline's first run measured it."""
-    return {**campaign.settings, "baseline_tokens": state.get("baseline_tokens")}
-
-
-def prune(campaign: Campaign) -> None:
-    """Remove weights and code copies of all runs but the best, its parent and the last five."""
-    best = campaign.best_record
-    folders = sorted(p.parent for p in (campaign.state / "runs").glob("[0-9]*/out"))
-    keep = {best.n, best.parent} if best else set()
-    for folder in folders[:-KEPT_WEIGHTS]:
-        decided = files.read_json(folder / "status.json") or {}
-        if int(folder.name.split("-")[0]) not in keep and decided.get("ended"):
-            for name in ("out", "code"):
-                files.remove_tree(folder / name)
-
-
 def _seed(replicate: int) -> int:
     return 1 + replicate
 
@@ -226,9 +274,7 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
     campaign = experiment.campaign
     first = Run(campaign.state / "runs" / f"{experiment.n:04d}-0", 0, "", 0, 0)
     base = next((r for r in campaign.records() if r.n == 0), None)
-    tokens = base.baseline.get("baseline_tokens") if base else None
-    if tokens is None and experiment.n == 0 and replicate:
-        tokens = first.state.get("baseline_tokens")
+    measured = base.baseline if base else first.state if not experiment.n and replicate else {}
     return {
         "tag": campaign.tag,
         "experiment": experiment.n,
@@ -246,10 +292,41 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
         "expected_seconds": expected_seconds(campaign),
         "task": campaign.task.as_dict(),
         "command": campaign.task.command(campaign.path),
-        "baseline_tokens": tokens,
+        "baseline_tokens": measured.get("baseline_tokens"),
+        "baseline_setup_cpu_seconds": measured.get("setup_cpu_seconds"),
         # The cost of an experiment is measured once: its repeats train for the same tokens.
         "ratio": first.state.get("ratio") if replicate else None,
+        "peer_tokens_per_second": _peers(campaign),
+        "slow_before": _slow_before(campaign, f"{experiment.n:04d}-{replicate}"),
+        "early": stopping.bar(experiment) if experiment.n else None,
+        "split": "val",
     }
+
+
+def _peers(campaign: Campaign) -> dict[str, float]:
+    """Return the usual speed of runs here, tokens a second, by their number of parameters."""
+    here, speeds = device.pick(), dict[str, list[float]]()
+    for record in campaign.records():
+        if record.parameters and record.device == here:
+            found = [run.get("tokens_per_second") for run in record.replicates]
+            speeds.setdefault(str(record.parameters), []).extend(speed for speed in found if speed)
+    return {parameters: statistics.median(all_) for parameters, all_ in speeds.items() if all_}
+
+
+def _slow_before(campaign: Campaign, name: str) -> list[float]:
+    """Return the speeds of attempts at a run that were lost because they were slow."""
+    states = [
+        files.read_json(folder / "status.json") or {}
+        for folder in (campaign.state / "runs").glob(f"{name}.lost*")
+    ]
+    return [float(state["tokens_per_second"]) for state in states if state.get("slow")]
+
+
+def _known_ratio(folder: Path) -> float | None:
+    """Return what an earlier run of the same purpose, on another seed, was found to cost."""
+    others = folder.parent.glob(f"{folder.name.rpartition('-')[0]}-[0-9]*")
+    ratios = ((files.read_json(o / "status.json") or {}).get("ratio") for o in sorted(others))
+    return next((float(ratio) for ratio in ratios if ratio), None)
 
 
 def _put_aside(run: Run) -> None:

@@ -1,10 +1,12 @@
 """Run code that nobody trusts: the one door through which candidates start, and one for agents.
 
-On Linux the door is bubblewrap: no network, its own process namespace, an empty home and /tmp, and
-of the file system only what the caller names. Where it doesn't work, the same command runs under a
-small monitor (this file, run as a script) that ends everything the command started, but hides
-nothing; callers record that as ``sandboxed = False``. Memory is not limited here: who starts a run
-watches it.
+On Linux the door is bubblewrap (`boxes` writes its command line, `syscalls` a filter of system
+calls), on macOS ``sandbox-exec`` (`seatbelt`): no network, an empty home and /tmp, of the file
+system only what the caller names, and on Linux no other process. Where neither works, the same
+command runs under a small monitor (`warden`) that ends everything the command started, but hides
+nothing; callers record that as ``sandboxed = False``.
+
+What a run uses in total is watched by who starts it; here are the limits that the kernel enforces.
 
 A person's coding agent needs that person's network and home. Its door is wider: `agent`.
 """
@@ -14,27 +16,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
+import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from autoresearch_kit import boxes, limits, obstacles, seatbelt, syscalls, warden
 
 FILE_SIZE = 8 << 30
-
-# Of /etc only what the loader, locales, user names and TLS need: as root, all of it has keys.
-_ETC = (
-    "alternatives", "fonts", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
-    "locale.alias", "localtime", "mime.types", "nsswitch.conf", "OpenCL", "passwd", "pki/tls/certs",
-    "ssl/certs", "ssl/openssl.cnf", "vulkan",
-)  # fmt: skip
-_SYSTEM = [
-    Path("/", name)
-    for name in ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
-]
+TMP_SIZE = 2 << 30
+PROCESSES = max(2048, 32 * (os.cpu_count() or 1))  # libraries start a thread a core
+AGENT = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": FILE_SIZE}
+PROBE_SECONDS = 20
+LOOK_MILLISECONDS = 200
 
 
 def untrusted(
@@ -47,13 +47,17 @@ def untrusted(
     home_cache: bool = False,
     sandbox: bool = True,
     file_size: int = FILE_SIZE,
+    tmp_size: int | None = None,
+    memory: int | None = None,
+    processes: int = PROCESSES,
     **popen: Any,
 ) -> subprocess.Popen[Any]:
     """Start `argv` in the sandbox and return its process, a session of its own.
 
-    Inside there is no network, no other process, no device but the NVIDIA ones, and of the file
-    system only the system's programs, the Python installations of this process and of ``argv[0]``,
-    `read` and `write`, each at the path it has outside.
+    Inside there is no network, no other process, no device but GPUs, and of the file system only
+    the system's programs, the Python installations of this process and of ``argv[0]``, `read` and
+    `write`, each at the path it has outside. ``/tmp``, ``/dev/shm`` and the home are empty folders
+    in memory that are gone with it.
 
     Parameters
     ----------
@@ -62,55 +66,96 @@ def untrusted(
         installation below it are visible.
     read, write
         Existing files and folders that are visible, read-only or writable; the deeper path wins.
+        Links are followed: name no path that untrusted code may have made without looking
+        (``os.lstat``) first, nor open one that it left behind.
     cwd
-        Working directory, read-only unless `read` or `write` says otherwise; default ``/tmp``.
+        Working directory, read-only unless `read` or `write` says otherwise; default TMPDIR.
     env
         Environment beside PATH, LANG, HOME and TMPDIR. Nothing else is inherited.
     home_cache
         Show ``~/.cache`` read-only, without Hugging Face's tokens, and let HOME be the usual path.
     sandbox
-        False runs the command as if bubblewrap were missing.
+        False runs the command as if there were no sandbox here.
     file_size
         Size in bytes that no written file can exceed.
+    tmp_size
+        Bytes that fit into each of ``/tmp``, ``/dev/shm`` and the empty home (default: 2 GiB, but
+        an eighth of the machine's memory at most).
+    memory
+        Bytes of private memory that each single process can get (default: nine tenths of the
+        machine's); more is a ``MemoryError`` inside. Not enforced where GPUs pass through, whose
+        drivers reserve more than they use. When the machine runs out, the kernel ends code in the
+        sandbox first.
+    processes
+        Processes and threads at the same time (default: 2048, or 32 a core where that is more); one
+        more can't be started. As root it takes Linux 6.14, else 5.14, and is never under 400.
     **popen
         Passed to `subprocess.Popen`: ``stdin`` (default: nothing), ``stdout``, ``pass_fds``, ...
+        Let ``stdout`` and ``stderr`` be pipes: code inside can open a file again that it was given.
 
     Raises
     ------
     FileNotFoundError
         If the command or a path to show does not exist.
+    TypeError, ValueError
+        If `argv` is one string or empty, `read` or `write` is one string or holds ``/``, or a limit
+        is not positive.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once a process, when there is no sandbox here.
 
     Notes
     -----
     A command that a signal ended returns 128 + the signal's number. It is killed when the *thread*
     that started it ends, so call this from a thread that stays. When the command ends, all that it
-    started ends too. Passing NVIDIA devices through was not run: no such machine was at hand.
+    started ends too; `kill` ends it at once.
+
+    Not run, for there was no such machine: GPUs (NVIDIA, WSL, AMD) inside, and macOS. On macOS no
+    limit but `file_size` is enforced, and a process that leaves its process group lives on.
+
+    Examples
+    --------
+    >>> process = untrusted([sys.executable, "solve.py"], read=[data], write=[out], cwd=code,
+    ...                     stdout=subprocess.PIPE, memory=4 << 30)  # doctest: +SKIP
+    >>> answer = process.communicate(timeout=60)[0][:10_000]  # doctest: +SKIP
     """
-    folder = _absolute(cwd or "/tmp")
-    command = [os.fspath(part) for part in argv]
+    folder = boxes.absolute(cwd or "/tmp")
+    command, seen, written = _command(argv), _paths("read", read), _paths("write", write)
     command[0] = str(_program(command[0], folder))
-    home = Path.home()
+    bounds = limits.table(file_size, memory, processes)
+    tmp_size = min(TMP_SIZE, limits.machine_memory() // 8) if tmp_size is None else tmp_size
+    if tmp_size < 1:
+        raise ValueError(f"tmp_size must be a positive number of bytes, not {tmp_size}")
     boxed = sandbox and unavailable() is None
+    if sandbox:
+        warn()
+    home = Path.home()
     inside = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "TMPDIR": "/tmp",
         "HOME": str(home) if home_cache else "/tmp/home" if boxed else "/nonexistent",
-        **(env or {}),
     }
-    if boxed:
-        command = [
-            *_bubblewrap(Path(command[0]), read, write, folder, home if home_cache else None),
-            # In blocks of 512 bytes; inside, so that bubblewrap itself is as it always is.
-            *("/bin/sh", "-c", f'ulimit -c 0; ulimit -f {file_size // 512}; exec "$@"', "sh"),
-            *command,
-        ]
-        folder = Path("/")
+    popen = _defaults(popen)
+    shown = home if home_cache else None
+    if not boxed:
+        command = [*_monitored(limits.alone(bounds)), *command]
+    elif _on_linux():
+        view = boxes.narrow(Path(command[0]), seen, written, folder, shown, tmp_size)
+        everything = inside | dict(env or {})
+        return _boxed(view, command, bounds, everything, popen, syscalls.program())
     else:
-        command = [*_monitored(file_size), *command]
-    popen = {"stdin": subprocess.DEVNULL, **popen, "start_new_session": True}
+        scratch = Path(os.path.realpath(tempfile.mkdtemp(prefix="autoresearch-")))
+        inside |= {"TMPDIR": str(scratch)} | ({} if shown else {"HOME": str(scratch)})
+        folder = folder if cwd else scratch
+        seen += [*boxes.prefixes(Path(command[0])), Path(command[0]), folder]
+        profile = seatbelt.narrow(seen, [*written, scratch], shown)
+        command = [seatbelt.PROGRAM, "-p", profile, *command]
+        command = [*_monitored(limits.alone(bounds), scratch), *command]
     # The environment is inherited, not given as arguments, which every user could read in `ps`.
-    return subprocess.Popen(command, cwd=folder, env=inside, **popen)
+    return subprocess.Popen(command, cwd=folder, env=inside | dict(env or {}), **popen)
 
 
 def agent(
@@ -127,8 +172,8 @@ def agent(
 
     It has the network and sees the file system as the user does, without other processes and
     without `hide`. Writable are only `cwd`, the home and the temporary folders, and in these not
-    the kit and its Python, which judge what the agent made. Where bubblewrap doesn't work nothing
-    is hidden. In both cases it ends, with all that it started, as in `untrusted`.
+    the kit and its Python, which judge what the agent made. Where there is no sandbox nothing is
+    hidden. In both cases it ends, with all that it started, as in `untrusted`.
 
     Parameters
     ----------
@@ -149,42 +194,15 @@ def agent(
     getting out, for it may talk to the user's services over their sockets.
     """
     argv, folder = ["/bin/sh", "-c", command], Path(os.path.realpath(cwd))
-    if sandbox and unavailable() is None:
-        argv = [*_wide_view(folder, hide, read), *argv]
+    popen = _defaults(popen)
+    if not sandbox or unavailable() is not None:
+        argv = [*_monitored(AGENT), *argv]
+    elif _on_linux():
+        return _boxed(boxes.wide(folder, hide, read), argv, AGENT, env, popen)
     else:
-        argv = [*_monitored(FILE_SIZE), *argv]
-    popen = {"stdin": subprocess.DEVNULL, **popen, "start_new_session": True}
+        profile = seatbelt.wide(boxes.views(folder, hide, read))
+        argv = [*_monitored(AGENT), seatbelt.PROGRAM, "-p", profile, *argv]
     return subprocess.Popen(argv, cwd=folder, env=dict(env), **popen)
-
-
-def _wide_view(
-    cwd: Path, hide: Iterable[str | os.PathLike[str]], read: Iterable[str | os.PathLike[str]]
-) -> list[str]:
-    """Return bubblewrap's command line for an agent, up to the program."""
-    args = [shutil.which("bwrap") or "bwrap", "--die-with-parent", "--new-session"]
-    args += ["--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"]
-    args += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    homes = (Path.home(), Path("/tmp"), Path(tempfile.gettempdir()))
-    mounts = {Path(os.path.realpath(p)): "--bind" for p in homes if p != p.parent and p.is_dir()}
-    hidden = {place for p in hide if (place := Path(os.path.realpath(p))).exists()}
-    hidden -= {place for place in hidden if hidden & {*place.parents}}  # they are gone with it
-    mounts |= dict.fromkeys((*_prefixes(Path(sys.executable)), Path(__file__).parent), "--ro-bind")
-    mounts |= {place: "--tmpfs" if place.is_dir() else "" for place in hidden}
-    shown = {Path(os.path.realpath(p)): "--ro-bind" for p in read if Path(p).exists()}
-    mounts |= shown | {cwd: "--bind"}
-    for place, how in sorted(mounts.items(), key=lambda mount: len(mount[0].parts)):
-        source = {"--tmpfs": (), "": ("/dev/null",)}.get(how, (str(place),))
-        args += [how or "--ro-bind", *source, str(place)]
-    for place in sorted(hidden):  # now that all below it is in place
-        if mounts[place] == "--tmpfs":
-            args += ["--remount-ro", str(place)]
-    return [*args, "--chdir", str(cwd), "--"]
-
-
-def _monitored(file_size: int) -> list[str]:
-    """Return the command line of the monitor, up to the program."""
-    monitor = [sys.executable, "-I", "-S", str(Path(__file__).absolute())]
-    return [*monitor, str(os.getpid()), str(file_size)]
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
@@ -196,9 +214,10 @@ def kill(process: subprocess.Popen[Any]) -> None:
     root = psutil.Process(process.pid)
     with contextlib.suppress(psutil.NoSuchProcess):
         root.suspend()  # A stopped root still inherits orphans, so nothing can slip away.
-        for _ in range(500):
-            tree = [child for child in root.children(recursive=True) if _lives(child)]
-            if not tree:
+        for attempt in range(500):
+            # The first child of bubblewrap takes its namespace along, however full that is.
+            tree = [child for child in root.children(recursive=attempt > 0) if _lives(child)]
+            if attempt and not tree:
                 break
             for child in tree:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -219,178 +238,152 @@ def _lives(process: Any) -> bool:
 
 @functools.cache
 def unavailable() -> str | None:
-    """Return None when bubblewrap works here, else one line that says why not.
+    """Return None when there is a sandbox here, else one line: why not, and what to type.
 
-    The first call tries it for real (about 10 ms); later calls return what that one found.
+    The first call tries it for real (about 50 ms); later calls return what that one found.
     """
-    if not sys.platform.startswith("linux"):
-        return f"there is no sandbox for {sys.platform} yet, only for Linux (bubblewrap)"
+    if sys.platform == "darwin":
+        said = _said_of_failure([sys.executable, "-c", ""])
+        return f"sandbox-exec doesn't work here ({said})" if said else None
+    if not _on_linux():
+        return f"there is no sandbox for {sys.platform}, only for Linux (also WSL2) and macOS"
     if shutil.which("bwrap") is None:
-        return "bubblewrap is not installed; on Debian and Ubuntu: apt install bubblewrap"
-    command = [*_bubblewrap(Path("/bin/sh"), (), (), Path("/tmp"), None), "/bin/sh", "-c", "true"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=20, check=False, env={}
+        return (
+            "bubblewrap is not installed; on Debian and Ubuntu type: sudo apt install bubblewrap, "
+            "on Fedora: sudo dnf install bubblewrap"
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap can't be started: {error}"
-    if done.returncode == 0:
-        return None
-    said = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[0]
-    return f"bubblewrap doesn't work here ({said}): does this system allow user namespaces?"
+    said = _said_of_failure(["/bin/sh", "-c", "true"])
+    return obstacles.explain(said) if said else None
 
 
-def _bubblewrap(
-    program: Path,
-    read: Iterable[str | os.PathLike[str]],
-    write: Iterable[str | os.PathLike[str]],
-    cwd: Path,
-    home: Path | None,
-) -> list[str]:
-    """Return bubblewrap's command line up to the program; `home` shows that home's cache."""
-    args = [shutil.which("bwrap") or "bwrap"]
-    args += ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    args += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/tmp/home"]
-    for place in _SYSTEM:
-        if place.is_symlink():
-            args += ["--symlink", str(place.readlink()), str(place)]
+@functools.cache
+def warn() -> None:
+    """Warn when there is no sandbox here: once a process, however often this is called."""
+    if reason := unavailable():
+        warnings.warn(
+            f"code under experiment runs without a sandbox here: {reason}. It can read your files "
+            "and keys, use the network and touch other experiments; records say sandboxed = false",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _said_of_failure(command: list[str]) -> str:
+    """Run `command` in the sandbox; return "" when that works, else what was said."""
+    bounds = limits.table(FILE_SIZE, None, PROCESSES)
+    popen = _defaults({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT})
+    try:
+        if _on_linux():
+            view = boxes.narrow(Path(command[0]), (), (), Path("/tmp"), None, 1 << 20)
+            process = _boxed(view, command, bounds, {}, popen, syscalls.program())
         else:
-            args += ["--ro-bind-try", str(place), str(place)]
-    for name in _ETC:
-        args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    devices = sorted(map(str, Path("/dev").glob("nvidia*")))
-    for device in devices:
-        args += ["--dev-bind", device, device]
-    if devices:
-        args += ["--ro-bind-try", "/sys", "/sys"]
-
-    mounts = dict.fromkeys(_prefixes(program), "--ro-bind")
-    if home is not None:
-        mounts[home] = "--tmpfs"
-        if (home / ".cache").is_dir():
-            mounts[home / ".cache"] = "--ro-bind"
-    mounts |= dict.fromkeys(map(_existing, read), "--ro-bind")
-    mounts |= dict.fromkeys(map(_existing, write), "--bind")
-    if not any(cwd.is_relative_to(place) for place in (*mounts, *_SYSTEM, Path("/tmp"))):
-        mounts[_existing(cwd)] = "--ro-bind"
-    # Shallow first: whatever lies deeper must be mounted on top, also below the home or /tmp.
-    for place, how in sorted(mounts.items(), key=lambda mount: len(mount[0].parts)):
-        args += [how, *[str(place)] * (1 if how == "--tmpfs" else 2)]
-    if home is not None:
-        for token in (home / ".cache/huggingface" / name for name in ("token", "stored_tokens")):
-            if token.exists():
-                args += ["--ro-bind", "/dev/null", str(token)]
-    return [*args, "--remount-ro", "/", "--chdir", str(cwd), "--"]
+            profile = seatbelt.narrow(boxes.prefixes(Path(command[0])), (), None)
+            process = subprocess.Popen([seatbelt.PROGRAM, "-p", profile, *command], env={}, **popen)
+        try:
+            output = process.communicate(timeout=PROBE_SECONDS)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            kill(process)
+            return f"it did not end within {PROBE_SECONDS} s"
+    except OSError as error:
+        return str(error)
+    if process.returncode == 0:
+        return ""
+    return (output.strip() or f"exit status {process.returncode}").splitlines()[0]
 
 
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    """Return `path` without ``..``; links stay, because inside they have to be found as well."""
-    return Path(os.path.normpath(Path(path).absolute()))
+def _boxed(
+    view: list[str],
+    command: list[str],
+    bounds: Mapping[str, int],
+    env: Mapping[str, str],
+    popen: dict[str, Any],
+    program: bytes | None = None,
+) -> subprocess.Popen[Any]:
+    """Start `command` in bubblewrap, behind two doors that only this process opens.
+
+    At the first one bubblewrap waits until its limits are set. The second one is a shell inside:
+    from there on all of it ends with this process, which bubblewrap sees to rather late. Should
+    this process end before, both find the pipe closed, and nothing is run.
+    """
+    told, tells = os.pipe()
+    waits, opens = os.pipe()
+    # bubblewrap closes what it was told of; the shell can't, but nothing comes through any more.
+    theirs = [tells, waits, os.dup(tells), os.dup(waits)]
+    argv = [*view, "--info-fd", str(tells), "--block-fd", str(waits)]
+    if program:
+        theirs.append(syscalls.readable(program))
+        argv += ["--seccomp", str(theirs[-1])]
+    argv += ["--", "/bin/sh", "-c", _GATE, "sh", *map(str, theirs[2:4]), *command]
+    popen = popen | {"pass_fds": (*popen.get("pass_fds", ()), *theirs), "cwd": "/", "env": env}
+    with os.fdopen(told, "rb", buffering=0) as said, os.fdopen(opens, "wb", buffering=0) as door:
+        try:
+            # The environment is inherited, not given as arguments: every user can read those.
+            process = subprocess.Popen(argv, **popen)
+        finally:
+            for handle in theirs:
+                os.close(handle)
+        try:
+            # Where something fails, bubblewrap says so itself, and its status tells.
+            if found := re.search(rb'"child-pid": *(\d+)', _heard(said, b"}", process)):
+                limits.impose(int(found[1]), bounds)
+                with contextlib.suppress(BrokenPipeError):
+                    door.write(b"!")
+                    if b"inside" in _heard(said, b"inside", process) and process.poll() is None:
+                        door.write(b"\n")
+        except BaseException:
+            kill(process)
+            raise
+    return process
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
-    found = _absolute(path)
-    if not found.exists():
-        raise FileNotFoundError(f"{found} does not exist, so the sandbox can't show it")
-    return found
+_GATE = 'echo inside > /dev/fd/$1 && read -r go < /dev/fd/$2 && shift 2 && exec "$@"'
+
+
+def _heard(pipe: IO[bytes], last: bytes, process: subprocess.Popen[Any]) -> bytes:
+    """Return what comes through `pipe` up to `last`, or up to the end of it or of `process`."""
+    text, poll = b"", select.poll()
+    poll.register(pipe, select.POLLIN)
+    while last not in text:
+        if poll.poll(LOOK_MILLISECONDS):
+            text += (more := pipe.read(4096))
+            if not more:
+                break
+        elif process.poll() is not None:
+            break
+    return text
+
+
+def _monitored(bounds: Mapping[str, int], scratch: str | Path = "") -> list[str]:
+    """Return the command line of the monitor, up to the program."""
+    monitor = [sys.executable, "-I", "-S", str(Path(warden.__file__).absolute())]
+    monitor += [str(os.getpid())]
+    return [*monitor, ",".join(f"{k}={v}" for k, v in bounds.items()), str(scratch)]
+
+
+def _defaults(popen: dict[str, Any]) -> dict[str, Any]:
+    return {"stdin": subprocess.DEVNULL, **popen, "start_new_session": True}
+
+
+def _on_linux() -> bool:
+    return sys.platform.startswith("linux")
+
+
+def _command(argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+    if isinstance(argv, str | bytes):
+        raise TypeError(f"argv must be a list, not one string; try shlex.split({argv!r})")
+    if not argv:
+        raise ValueError("argv is empty; its first part is the program to start")
+    return [os.fspath(part) for part in argv]
+
+
+def _paths(name: str, places: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    if isinstance(places, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a list of paths, not one; write {name}=[{places!r}]")
+    return [boxes.existing(place) for place in places]
 
 
 def _program(name: str, cwd: Path) -> Path:
     found = str(cwd / name) if "/" in name else shutil.which(name)
     if found is None or not Path(found).exists():
         raise FileNotFoundError(f"no program {name!r} on PATH or in {cwd}")
-    return _absolute(found)
-
-
-def _prefixes(program: Path) -> list[Path]:
-    """Return the installations that `program` and this Python need, outside of the system's.
-
-    A virtual environment's python is a chain of links; each step's prefix has to be there.
-    """
-    steps, step = [program], program
-    while step.is_symlink() and len(steps) < 40:
-        step = _absolute(step.parent / step.readlink())
-        steps.append(step)
-    prefixes = [step.parent.parent for step in steps]
-    with contextlib.suppress(OSError):
-        for line in (prefixes[0] / "pyvenv.cfg").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition("=")
-            if key.strip() == "home":
-                prefixes.append(Path(value.strip()).parent)
-    prefixes += [Path(sys.prefix), Path(sys.base_prefix)]
-    prefixes += [
-        Path(os.path.realpath(place)) for place in (*prefixes, program.resolve().parents[1])
-    ]
-    # ~/bin/python must not make the whole home visible, nor /tmp/bin/python all of /tmp.
-    private = [Path.home(), Path.home().resolve(), *map(Path, ("/tmp", "/var/tmp", "/dev/shm"))]
-    return [
-        prefix
-        for prefix in dict.fromkeys(prefixes)
-        if os.access(prefix, os.R_OK | os.X_OK)
-        and prefix.is_dir()
-        and not any(place.is_relative_to(prefix) for place in private)
-        and not any(prefix.is_relative_to(place) for place in _SYSTEM)
-    ]
-
-
-def _monitor(parent: int, file_size: int, argv: Sequence[str]) -> int:
-    """Run `argv` and, when it or `parent` has ended, end all that it started.
-
-    Returns
-    -------
-    int
-        Exit status as a shell gives it: 128 + number when a signal ended the command.
-    """
-    import resource
-
-    def stop(*_: object) -> None:
-        _end_children()
-        os._exit(143)
-
-    prctl = _prctl()
-    prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: daemons become children of this process
-    signal.signal(signal.SIGTERM, stop)
-    prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        return 143
-    child = os.fork()
-    if child == 0:
-        prctl(1, signal.SIGKILL)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        try:
-            os.execv(argv[0], list(argv))
-        except OSError as error:
-            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
-            os._exit(127)
-    os.closerange(0, 1 << 16)  # Who reads a pipe of the command's must see it end with the command.
-    while (ended := os.wait())[0] != child:
-        pass
-    status = os.waitstatus_to_exitcode(ended[1])
-    _end_children()
-    return status if status >= 0 else 128 - status
-
-
-def _prctl() -> Any:
-    """Return Linux's ``prctl(option, value)``, elsewhere a function that does nothing."""
-    if not sys.platform.startswith("linux"):
-        return lambda *_: None
-    import ctypes
-
-    return ctypes.CDLL(None).prctl
-
-
-def _end_children() -> None:
-    """Kill all children of this process, and theirs as they come up as orphans."""
-    with contextlib.suppress(OSError):
-        while True:
-            for task in Path("/proc/self/task").iterdir():
-                for child in (task / "children").read_text().split():
-                    os.kill(int(child), signal.SIGKILL)
-            os.wait()
-
-
-if __name__ == "__main__":
-    os._exit(_monitor(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    return boxes.absolute(found)

@@ -18,28 +18,36 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What Python's parser raises for text that is no Python, or is nested too deeply."""
 
 _REASONS = {
-    "it reaches files, programs and settings beyond the experiment": "os posix shutil mmap fcntl",
-    "what it starts may go on outside the budget": (
+    ("imports", "it reaches files, programs and settings beyond the experiment"): (
+        "os posix shutil mmap fcntl"
+    ),
+    ("imports", "what it starts may go on outside the budget"): (
         "subprocess multiprocessing threading _thread concurrent asyncio pty"
     ),
-    "it can reach the network": (
+    ("network", "an experiment has no network"): (
         "socket ssl requests urllib urllib3 http httpx aiohttp ftplib smtplib xmlrpc "
         "huggingface_hub"
     ),
-    "it can get in the way of how the kit stops a run": "signal atexit",
-    "it loads code that can't be read here": (
+    ("imports", "it can get in the way of how the kit stops a run"): "signal atexit",
+    ("dynamic", "it loads code that can't be read here"): (
         "pickle dill cloudpickle marshal shelve importlib runpy code codeop zipimport"
     ),
-    "it runs native code past every check": "ctypes cffi",
-    "it can look into other code, or replace it": "builtins inspect gc sys",
+    ("imports", "it runs native code past every check"): "ctypes cffi",
+    ("imports", "it can look into other code, or replace it"): "builtins inspect gc sys",
 }
-_WATCHED = {name: why for why, names in _REASONS.items() for name in names.split()}
+_WATCHED = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 _MAKERS = {"exec", "eval", "compile", "__import__"}
 _DECODERS = {
     *(f"base64.{kind}decode" for kind in ("b64", "b32", "b16", "b85", "a85", "urlsafe_b64")),
     *("base64.decodebytes", "binascii.unhexlify", "binascii.a2b_base64", "codecs.decode"),
     *(f"{name}.decompress" for name in ("zlib", "gzip", "bz2", "lzma")),
-    *(f"{name}.loads" for name in ("marshal", "pickle", "dill", "cloudpickle")),
+    *(
+        f"{name}.load{s}"
+        for name in ("marshal", "pickle", "dill", "cloudpickle")
+        for s in ("", "s")
+    ),
+    *("pickle.Unpickler", "importlib.import_module", "runpy.run_path", "runpy.run_module"),
+    *("types.CodeType", "types.FunctionType"),
 }
 _BACK_DOORS = {
     *("__builtins__", "__code__", "__doc__", "__file__", "__globals__", "__loader__"),
@@ -133,7 +141,7 @@ def unseeded(text: str) -> tuple[str, list[str]]:
         if isinstance(node, ast.Call) and _last(node.func) in _SEEDERS:
             seeds += [ast.dump(part) for part in (*node.args, *node.keywords)]
             node.args, node.keywords = [], []
-        elif isinstance(node, ast.keyword) and _is_seed(node.arg or ""):
+        elif isinstance(node, ast.keyword) and is_seed(node.arg or ""):
             seeds.append(ast.dump(node.value))
             node.value = ast.Constant(None)
     return ast.dump(tree), seeds
@@ -148,8 +156,9 @@ def _look(text: str) -> Iterator[Finding]:
             origins[item.local] = item.origin
             root = item.origin.partition(".")[0]
             if root in _WATCHED:
-                words = f"imports {root}: {_WATCHED[root]}"
-                yield Finding("imports", root, getattr(node, "lineno", 0), words)
+                kind, why = _WATCHED[root]
+                words = f"imports {root}: {why}"
+                yield Finding(kind, root, getattr(node, "lineno", 0), words)
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             own.add(node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -175,7 +184,7 @@ def _literals(nodes: Sequence[ast.AST], prose: Collection[int]) -> Iterator[Find
     together = ast.List | ast.Tuple | ast.Set | ast.Dict | ast.BinOp | ast.UnaryOp | ast.JoinedStr
     for node in reversed(nodes):  # children before parents
         if isinstance(node, ast.Constant) and id(node) not in prose:
-            sizes[id(node)] = _weight(node.value)
+            sizes[id(node)] = weight(node.value)
         elif isinstance(node, together):
             sizes[id(node)] = sum(sizes.get(id(c), 0) for c in ast.iter_child_nodes(node))
     inside: set[int] = set()
@@ -190,7 +199,7 @@ def _literals(nodes: Sequence[ast.AST], prose: Collection[int]) -> Iterator[Find
             yield Finding("literal", key, getattr(node, "lineno", 0), words)
 
 
-def _weight(value: object) -> int:
+def weight(value: object) -> int:
     """Return about how many bytes a constant takes in the source."""
     if isinstance(value, str):
         return len(value.encode("utf-8", errors="surrogatepass"))
@@ -227,7 +236,7 @@ def _file(node: ast.Call, name: str, method: str) -> Iterator[Finding]:
     path = value.decode(errors="replace") if isinstance(value, bytes) else value
     if isinstance(path, str) and _is_outside(path):
         words = f"names {_quote(path)}: it lies outside the experiment's folder"
-        yield Finding("files", path, node.lineno, words)
+        yield Finding("paths", path, node.lineno, words)
     elif not name.startswith("pathlib."):
         what = _quote(path) if isinstance(path, str) else "a file"
         words = f"opens {what} by {name or method}(): see what it reads or leaves behind"
@@ -282,9 +291,9 @@ def _quote(text: str) -> str:
 
 def _seeds(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Assign):
-        return all(_is_seed(_last(target)) for target in statement.targets)
+        return all(is_seed(_last(target)) for target in statement.targets)
     if isinstance(statement, ast.AnnAssign | ast.AugAssign):
-        return _is_seed(_last(statement.target))
+        return is_seed(_last(statement.target))
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Call) and _last(value.func) in _SEEDERS
 
@@ -294,7 +303,8 @@ def _imports_seeded(statement: ast.stmt) -> bool:
     return bool(found) and all(item.origin.partition(".")[0] in _SEEDED for item in found)
 
 
-def _is_seed(name: str) -> bool:
+def is_seed(name: str) -> bool:
+    """Tell whether a setting of this name is the seed of a random generator."""
     return name.lower() in ("seed", "random_state") or name.lower().endswith("_seed")
 
 

@@ -90,4 +90,4 @@ def _newest(campaign: Campaign) -> int | None:
 
 
 def _decided(campaign: Campaign) -> int:
-    return sum(1 for record in campaign.records() if record.n > 0 and record.about is None)
+    return sum(1 for record in campaign.records() if record.n > 0)

@@ -33,6 +33,7 @@ from autoresearch_kit.errors import (
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.records import clean
+from autoresearch_kit.spare import SpareTime
 from autoresearch_kit.supply import Bulletin, Supply, pause_after, print_error
 from autoresearch_kit.tally import Tally
 
@@ -55,11 +56,13 @@ class Shift:
         by, policy = self._function("by"), self._function("approve")
         self.lent = [f for f in (by, policy) if isinstance(f, callables.Lent)]
         self.supply = Supply(self.board, self.tally, self.asked, by, policy)
+        self.choosing = threading.Lock()
         self.terminated = False
         self.experiment: Experiment | None = None  # in the device's hands, or next
         self.doing = ""
         self.moved: int | None = None  # experiment that was stopped because the best may move
         self.failed_runs = 0
+        self.spare = SpareTime(self.campaign, self.board.note)
 
     def _function(self, name: str) -> Any:
         if name in self.asked["lent"]:
@@ -123,10 +126,44 @@ class Shift:
             self.board.end("finished", why)
         elif self.board.wish.startswith("stop"):
             self.board.end("stopped", "on request")
-        elif self.board.wish == "pause" or (proposal := self._next()) is None:
+        elif self.board.wish == "pause":
             time.sleep(TICK_SECONDS)
-        else:
-            self._try(proposal)
+        elif self.spare.audit():
+            pass
+        elif self._begin():
+            try:
+                self._test()
+            finally:
+                self._clear()
+            self.spare.worked()
+        elif not self.spare.repeat():
+            time.sleep(TICK_SECONDS)
+
+    def _begin(self) -> bool:
+        """Make an experiment of the next approved proposal; tell whether there is one to test.
+
+        A wish is read before or after this, not meanwhile: once a night says that it is paused, and
+        names no experiment, it begins none.
+        """
+        with self.choosing:
+            if self.board.wish != "run" or (proposal := self._next()) is None:
+                return False
+            self.board.taken = proposal.id
+            try:
+                self.experiment = steps.apply(proposal)
+                self.board.taken, self.doing = self.experiment.proposal, "training"
+            except ApprovalPending:
+                self.board.note("the best state moved under an approved patch; look at it again")
+            except ProposalError as error:
+                self.board.note(f"a proposal is put away: {error}")
+                proposals.finish(self.campaign, proposal.id)
+            finally:
+                if self.experiment is None:
+                    self._clear()
+            return self.experiment is not None
+
+    def _clear(self) -> None:
+        self.experiment, self.board.taken, self.doing = None, "", ""
 
     def _next(self) -> Proposal | None:
         ready = steps.ready(self.campaign, self.tally.key)
@@ -142,21 +179,9 @@ class Shift:
         # What a person tests by hand may become the best: wait for its verdict.
         return None if runs.under_way(self.campaign, but=own) else found
 
-    def _try(self, proposal: Proposal) -> None:
-        self.board.taken = proposal.id
-        try:
-            self.experiment = steps.apply(proposal)
-            self.board.taken, self.doing = self.experiment.proposal, "training"
-            self._test(self.experiment)
-        except ApprovalPending:
-            self.board.note("the best state moved under an approved patch; it needs another look")
-        except ProposalError as error:
-            self.board.note(f"a proposal is put away: {error}")
-            proposals.finish(self.campaign, proposal.id)
-        finally:
-            self.experiment, self.board.taken, self.doing = None, "", ""
-
-    def _test(self, experiment: Experiment) -> None:
+    def _test(self) -> None:
+        experiment = self.experiment
+        assert experiment is not None  # _begin() set it
         if self._is_outdated(experiment):
             self._take_back(experiment)
             return
@@ -220,7 +245,8 @@ class Shift:
                     raise
 
     def _look(self) -> None:
-        self.board.wish = str(files.read_table(self.folder / "wish.json").get("want", "run"))
+        with self.choosing:
+            self.board.wish = str(files.read_table(self.folder / "wish.json").get("want", "run"))
         if self.terminated:
             again = "the same ark.overnight(...) goes on where it was"
             self.board.end("died", f"its process was asked to end; {again}")
@@ -233,6 +259,8 @@ class Shift:
         return self.board.wish == "stop now" or self.terminated
 
     def _look_at_run(self, experiment: Experiment | None) -> None:
+        if self._in_a_hurry() or self.board.wish in ("stop", "pause"):
+            self.spare.stop()
         run = None if experiment is None else runs.newest(experiment)
         if experiment is None or run is None or not run.dir.exists():
             return
@@ -290,7 +318,7 @@ class Shift:
             "pid": os.getpid(),
             "updated": datetime.now(UTC).isoformat(),
             "experiment": experiment.n if experiment else None,
-            "doing": self.doing,
+            "doing": self.doing or self.spare.doing,
             "proposing": round(time.monotonic() - proposing, 1) if proposing else None,
             "waiting": sum(p.status == "open" for p in self.tally.unfinished()),
             "failures": self.supply.failed,
@@ -305,6 +333,8 @@ class Shift:
             share = runs.newest(experiment).state.get("progress")
             part = f" {100 * share:.0f} %" if share and self.doing == "training" else ""
             words.append(f"{experiment.n:04d} {self.doing}{part}")
+        if self.spare.doing:
+            words.append(self.spare.doing)
         if state["proposing"] is not None:
             minutes = int(state["proposing"] / 60)
             since = f" for {minutes} min" if minutes else ""

@@ -18,13 +18,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoresearch_kit import (
+    audits,
     behalf,
     decide,
+    evidence,
     files,
     git,
     ledger,
     monitor,
     records,
+    results,
     runs,
     succession,
 )
@@ -35,13 +38,15 @@ from autoresearch_kit.errors import (
     CampaignError,
     NoChange,
     ProposalError,
-    ScorerError,
 )
 from autoresearch_kit.experiment import Experiment, Score, score_of
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer, choose, name_of
 from autoresearch_kit.records import Record
 from autoresearch_kit.runner import Run
+
+MAX_RUNS = 10
+"""Runs of one experiment after which no rule gets another."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +72,14 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
             run = runs.start(experiment, replicate)
             monitor.announce(run, experiment)
             state, result = runs.finish(run, experiment)
-            if reason := crash_reason(state, result):
+            if reason := results.crash_reason(state, result):
                 raise CampaignError(
                     f"the baseline crashed, so there is nothing to compare with: {reason}. "
                     f"Its log is {run.dir / 'log.txt'}. Repair the code, commit, and start "
                     "another campaign (another tag=; metric= and train= may differ too); or type "
                     "ark.baseline(campaign) to try the same again."
                 )
-            replicates.append(runs.replicate(run, state, result))
+            replicates.append(results.replicate(run, state, result))
         reason = f"the starting point, {len(replicates)} run{'s' * (len(replicates) > 1)}"
         verdict = decide.Verdict("keep", reason)
         return _record(experiment, run, state, result, replicates, verdict, rule="baseline")
@@ -225,13 +230,17 @@ def score(run: Run) -> Score:
     while experiment.record is None:
         run = runs.start(experiment, len(replicates))
         state, result = runs.finish(run, experiment)
-        if reason := crash_reason(state, result):
+        if reason := results.crash_reason(state, result):
             verdict = decide.Verdict("crash", reason)
             return _record(experiment, run, state, result, replicates, verdict)
-        replicates.append(runs.replicate(run, state, result))
-        verdict = _decide(experiment, replicates)
-        if not verdict.more:
+        if state["phase"] == "hopeless":
+            verdict = decide.Verdict("discard", str(state["reason"]))
             return _record(experiment, run, state, result, replicates, verdict)
+        replicates.append(results.replicate(run, state, result))
+        verdict = _decide(experiment, replicates, str(result.get("quarantine", "")))
+        if not verdict.more or len(replicates) >= MAX_RUNS:
+            return _record(experiment, run, state, result, replicates, verdict)
+        print(f"Experiment {experiment.n:04d}: {verdict.reason}; another seed is run.")
     return score_of(experiment.record, best=_compared_with(experiment.record))
 
 
@@ -240,19 +249,25 @@ def _expect(given: object, kind: type, call: str) -> None:
         raise TypeError(f"expected a {kind.__name__}, got {given!r}; type {call} first")
 
 
-def _decide(experiment: Experiment, replicates: decide.Replicates) -> decide.Verdict:
+def _decide(
+    experiment: Experiment, replicates: decide.Replicates, suspicion: str = ""
+) -> decide.Verdict:
+    """Ask the campaign's rule; `suspicion` is what the scorer wants a person to look at."""
     campaign = experiment.campaign
     best = campaign.best_record
     assert best is not None  # propose() needs a baseline
-    rule = decide.rule(str(campaign.settings.get("decide", "greedy")))
-    verdict = rule(replicates, best.replicates, goal=campaign.task.goal)
-    if verdict.status == "keep" and best.n != experiment.parent:
-        return decide.Verdict(
-            "discard",
+    shown = evidence.of(experiment, replicates, results.rows(experiment, replicates))
+    verdict = decide.read(campaign.settings)(shown)
+    verdict = dataclasses.replace(verdict, numbers={**verdict.numbers, "against": best.n})
+    promising = verdict.more or verdict.status in ("keep", "quarantine")
+    if suspicion and promising:
+        return dataclasses.replace(verdict, status="quarantine", reason=suspicion, more=0)
+    if promising and best.n != experiment.parent:
+        reason = (
             f"it beats {best.n:04d} but was made on {experiment.parent:04d}, before "
-            f"{best.n:04d} was kept; propose the change again on the new best",
-            verdict.delta,
+            f"{best.n:04d} became the best; propose the change again on the new best"
         )
+        return dataclasses.replace(verdict, status="discard", reason=reason, more=0)
     return verdict
 
 
@@ -271,14 +286,16 @@ def _record(
         if experiment.record is not None:
             return score_of(experiment.record, best=_compared_with(experiment.record))
         if verdict.status == "keep" and experiment.n:
-            verdict = _decide(experiment, replicates)  # the best may have moved meanwhile
+            best = campaign.best_record
+            if best is not None and best.n != experiment.parent:  # it moved meanwhile
+                verdict = _decide(experiment, replicates)
         value = decide.mean(replicates) if replicates and verdict.status != "crash" else None
         made = _proposal_of(experiment)
         if made:
-            told = made.told()
+            words = made.told()
         else:
             info = git.commit_info(campaign.path, experiment.commit)
-            told = {"hypothesis": "baseline", "author": info.author}
+            words = {"hypothesis": "baseline", "author": info.author}
         record = ledger.record(
             campaign,
             experiment.n,
@@ -290,36 +307,27 @@ def _record(
             replicates=tuple(replicates),
             delta=verdict.delta,
             noise=verdict.noise,
+            gain=verdict.gain,
+            evidence=verdict.numbers,
             rule=rule or str(campaign.settings.get("decide", "greedy")),
             reason=records.clean(verdict.reason),
-            baseline=runs.calibrated(campaign, state) if experiment.n == 0 else {},
-            **told,
-            **runs.facts(run, state, result),
+            baseline=results.calibrated(campaign, state) if experiment.n == 0 else {},
+            **words,
+            **results.facts(run, state, result),
         )
-        attachments = {**runs.attachments(run), **(made.attachments() if made else {})}
+        attachments = {
+            **results.attachments(run, replicates),
+            **(made.attachments() if made else {}),
+        }
         note = ledger.write(campaign, record, attachments)
     if made:
         proposals.finish(campaign, made.id)
-    runs.prune(campaign)
-    return score_of(record, best=_compared_with(record), note=note)
-
-
-def crash_reason(state: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """Return why an experiment crashed, in training or when it was scored; empty if it didn't.
-
-    Raises
-    ------
-    ScorerError
-        When the scorer failed, which is not the experiment's fault.
-    """
-    if state["phase"] == "crash":
-        return str(state["reason"])
-    if "error" in result:
-        raise ScorerError(
-            f"the trusted scorer failed, so there is no verdict: {result['error']}. Repair what "
-            "it names and type ark.score(run) again; the run itself is kept."
+    results.prune(campaign)
+    if record.status == "keep" and audits.due(campaign):
+        note = (
+            f"{audits.EVERY} keeps since the last audit: ark.audit(campaign) is due. {note}".strip()
         )
-    return str(result.get("crash", ""))
+    return score_of(record, best=_compared_with(record), note=note)
 
 
 def _compared_with(record: Record) -> float | None:

@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 from autoresearch_kit import device, sandbox, task
 from autoresearch_kit.child import Child, Log
 from autoresearch_kit.files import read_json, remove_tree, write_json
-from autoresearch_kit.training import Stopped, Training
+from autoresearch_kit.outcome import Stopped
+from autoresearch_kit.training import Training
 from autoresearch_kit.workplace import last_error, start_scorer
 
 STATUS_SECONDS = 0.2
@@ -66,6 +67,8 @@ def main(job: str, run: Path) -> int:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Ignoring it is inherited, and then nobody can wait for a process.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     spec = read_json(run / "run.json")
     if spec is None:
         raise SystemExit(f"{run} has no run.json")

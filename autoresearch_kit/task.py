@@ -6,6 +6,7 @@ A task is read from ``task.toml`` in a campaign's baseline commit, so that no pa
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import sys
 import tomllib
@@ -54,6 +55,17 @@ class Task:
         baseline's, or nothing (the script keeps its own time).
     memory_gb
         Memory that a run may use; 0: four fifths of the machine.
+    noise
+        Standard deviation of the metric between seeds, as others measured it; 0: not known.
+    suspicious
+        Relative gain in one step that a person must look at: 0.03 is 3 %; 0: no such bar.
+    early_stop
+        End runs that are hopeless before their budget is used.
+    schedule
+        Names of the functions and constants that make the schedule: a run that changes one of them
+        is given three quarters of its budget.
+    allow
+        Kinds of `patch.Concern` that may become experiments all the same.
     options
         The table ``[options]``, for the task's own scorer.
     """
@@ -74,6 +86,11 @@ class Task:
     profile: str = ""
     clock: str = ""
     memory_gb: float = 0.0
+    noise: float = 0.0
+    suspicious: float = 0.0
+    early_stop: bool = False
+    schedule: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +114,9 @@ class Task:
         for name in ("budget_seconds", "setup_seconds", "timeout_seconds"):
             if not getattr(self, name) > 0:
                 raise TaskError(f"{FILE}: {name} = {getattr(self, name)}; expected more than 0")
+        for name in ("noise", "suspicious"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise TaskError(f"{FILE}: {name} = {getattr(self, name)}; expected 0 or more")
 
     @property
     def scored_by(self) -> str:
@@ -169,6 +189,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
         result = float(value) if ok else value
         expected = "a number"
+    elif kind == "bool":
+        ok, result, expected = isinstance(value, bool), value, "true or false"
     elif kind == "str":
         ok, result, expected = isinstance(value, str), value, "a string"
     else:

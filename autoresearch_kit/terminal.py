@@ -27,6 +27,7 @@ AS_ASKED = re.compile(  # how a night ends that reached a limit which its owner 
     r"\d+ experiments are made|the time is over|no keep in \d+ experiments"
     r"|max_(cost|tokens)=\S+ is spent"
 )
+WIDEST = 50  # columns of a cell of words
 NARROW = 90  # columns; below, a history leaves out who and when
 ANSWERS = ("approve", "refuse", "edit", "skip", "quit", "v", "revise")
 OTHERWISE = "--refuse … --reason '…', or --revise … --reason '…'"
@@ -161,7 +162,7 @@ def ledger(df: pd.DataFrame, metric: str, width: int) -> str:
 
     columns = [
         ("n", [f"{n:04d}" for n in df["experiment"]], str.ljust),
-        ("status", list(df["status"]), str.ljust),
+        ("status", [k or s for k, s in zip(df["kind"], df["status"], strict=True)], str.ljust),
         (metric or "metric", numbers("metric", "#.5g"), str.rjust),
         ("delta", numbers("delta", "+.3g"), str.rjust),
     ]
@@ -182,6 +183,30 @@ def ledger(df: pd.DataFrame, metric: str, width: int) -> str:
         line[:width].rstrip() if len(line) >= width else (line + _cut(text, width - len(line)))
         for line, text in zip(lines, said, strict=True)
     )
+
+
+def table(df: pd.DataFrame) -> str:
+    """Return findings as aligned lines; the last column, which says why, is never cut."""
+    columns = []
+    for name in df:
+        cells = [_cell(value) for value in df[name]]
+        is_number = df[name].dtype.kind in "if" or not any(cells)
+        if name != df.columns[-1]:
+            cells = [_cut(cell, WIDEST) for cell in cells]
+        size = max(map(len, [str(name), *cells]))
+        put = str.rjust if is_number else str.ljust
+        columns.append([put(cell, size) for cell in [str(name), *cells]])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return render.visible(" ".join(str(value).split()))
 
 
 def _cut(text: str, width: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-import re
 import selectors
 import shutil
 import signal
@@ -18,58 +18,28 @@ import psutil
 from autoresearch_kit import task
 from autoresearch_kit.child import Child, Log, ProtocolError
 from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock
+from autoresearch_kit.curve import LARGEST, Comparison, Curve
 from autoresearch_kit.files import remove_tree
-from autoresearch_kit.workplace import (
-    disk_used,
-    foreign_imports,
-    last_error,
-    missing_module_hint,
-    start_training,
+from autoresearch_kit.outcome import (
+    Crash,
+    Hopeless,
+    Lost,
+    Slow,
+    Stopped,
+    check_exit,
+    check_printed,
+    check_speed,
+    oom_kills,
 )
+from autoresearch_kit.workplace import disk_used, last_error, remove_odd, start_training
 
 LOOK_SECONDS = 0.2  # at memory and processes
+CHARGE_SECONDS = 1.0  # longer than a thread waits for its turn on a core, or it would look idle
 DISK_SECONDS = 2.0
 OUT_BYTES, OUT_FILES = 8 << 30, 100_000
 FREE_BYTES = 256 << 20
 PROCESSES = 512
-CURVE_POINTS = 64
-
-
-class Crash(Exception):
-    """The experiment's own fault."""
-
-
-class Lost(Exception):
-    """The machine's fault: says nothing about the experiment."""
-
-
-class Stopped(BaseException):
-    """Somebody asked to stop."""
-
-
-class Curve:
-    """Loss over progress, at most 64 points, evenly spread however many steps there are."""
-
-    def __init__(self) -> None:
-        self._points: list[list[float]] = []
-        self._stride = 1
-        self._sum, self._count = 0.0, 0
-
-    def add(self, progress: float, loss: float) -> None:
-        """Take a step's loss; points are means over equally many steps."""
-        self._sum, self._count = self._sum + loss, self._count + 1
-        if self._count < self._stride:
-            return
-        self._points.append([round(progress, 4), self._sum / self._count])
-        self._sum, self._count = 0.0, 0
-        if len(self._points) == CURVE_POINTS:
-            pairs = zip(self._points[::2], self._points[1::2], strict=True)
-            self._points = [[b[0], (a[1] + b[1]) / 2] for a, b in pairs]
-            self._stride *= 2
-
-    def points(self) -> list[list[float]]:
-        """Return ``[progress, loss]`` pairs."""
-        return [[progress, float(f"{loss:.5g}")] for progress, loss in self._points]
+BELIEF_SECONDS = 1.0  # at the end of a run its helpers end without anybody left to wait for them
 
 
 class Training:
@@ -93,7 +63,9 @@ class Training:
         self.selector = selectors.DefaultSelector()
         self.log = Log(run / "log.txt", "" if self.task.score else self.task.metric)
         self.curve = Curve()
+        self.comparison = Comparison(spec["early"]) if spec.get("early") else None
         self.loss: float | None = None
+        self.parameters = 0
         self.children: dict[str, Child] = {}
         self.began = time.monotonic()
         self.started: float | None = None  # first step, by the wall
@@ -105,18 +77,19 @@ class Training:
         self.released = self.began
         self.charged = 0.0  # towards timeout_seconds
         self.looked = self.looked_at_disk = 0.0
-        self.charged_until, self.charged_cpu = self.began, 0.0
+        self.charged_until, self.charged_cpu, self.charged_queued = self.began, 0.0, 0.0
+        self.charged_heard = 0.0
         self.peak = 0
         self.killed_by_us = False
         self.memory_limit = self.task.memory_gb * 1e9 or 0.8 * psutil.virtual_memory().total
-        self.oom_kills = _oom_kills()
+        self.oom_kills = oom_kills()
         affinity = getattr(os, "sched_getaffinity", lambda _: ())
         self.cores = sorted(affinity(0))
         self.place: int | None = None
 
     def __call__(self) -> dict[str, Any]:
         """Run it to its end and return the final fields of the status."""
-        phase, reason = "done", ""
+        phase, reason, more = "done", "", {}
         try:
             try:
                 self._start(CANDIDATE, self.spec["commit"])
@@ -129,11 +102,14 @@ class Training:
         except (Crash, ProtocolError) as error:
             protocol = "clock protocol: " if isinstance(error, ProtocolError) else ""
             phase, reason = "crash", f"{protocol}{error}"
+        except Hopeless as error:
+            phase, reason = "hopeless", str(error)
+            more = {"stopped_early": round(self.clock.progress, 4) if self.clock else None}
         except Lost as error:
-            phase, reason = "lost", str(error)
+            phase, reason, more = "lost", str(error), {"slow": isinstance(error, Slow)}
         except Stopped:
             phase, reason = "stopped", "stopped on request"
-        return {"phase": phase, "reason": reason, **self._figures()}
+        return {"phase": phase, "reason": reason, **self._figures(), **more}
 
     def _start(self, name: str, commit: str) -> None:
         spec = self.spec | {"commit": commit}
@@ -162,13 +138,19 @@ class Training:
         candidate = self.children[CANDIDATE]
         while not candidate.ended():
             # A process whose pipes are closed is about to end, or to be killed for staying.
-            for key, _ in self.selector.select(0.005 if candidate.silent else 0.1):
+            due = min(child.tree.scan_in for child in self.children.values())
+            for key, _ in self.selector.select(0.005 if candidate.silent else min(0.1, due)):
                 key.data(key.fd)
+            for child in self.children.values():
+                if child.tree.scan_in <= 0:
+                    child.tree.scan()
+            self._check_waited(candidate)
             self._charge(candidate)
             self._check_time(candidate)
             now = time.monotonic()
             if now - self.looked > LOOK_SECONDS:
                 self.looked = now
+                self.cpu = max(self.cpu, candidate.tree.cpu_seconds())
                 self._check_size(candidate)
                 self.log.flush()
                 self.say(**self._progress())
@@ -184,11 +166,14 @@ class Training:
         """Book a child's message, then let whoever's turn it is go on."""
         clock = self.clock
         assert clock is not None
+        if "start" in message:
+            child.tree.find()  # it may have come up since the last scan
         now, cpu = time.monotonic(), child.tree.cpu_seconds()
         self.heard = now
         reading = cpu - self.at.get(child.name, cpu)
         if child.name == CANDIDATE:
-            self.cpu = cpu
+            self.cpu, self.charged_heard = cpu, self.charged
+            self._check_waited(child, at_once=True)
             if self.task.clock == "wall" and self.started is not None:
                 reading = now - self.started
         if "start" in message:
@@ -197,24 +182,36 @@ class Training:
             self.at[child.name] = cpu
             clock.start(child.name)
             if child.name == CANDIDATE:
-                self.say(parameters=_count(message.get("parameters", 0), "parameters"))
+                self.parameters = _count(message.get("parameters", 0), "parameters")
+                self.say(parameters=self.parameters)
         elif child.name not in self.at:
             raise ProtocolError("it sent a step before start")
         else:
             tokens = _count(message.get("tokens"), "tokens")
             clock.step(child.name, tokens, reading)
             if child.name == CANDIDATE:
-                loss = message.get("loss")
-                if isinstance(loss, int | float) and abs(loss) < 1e30:
-                    self.curve.add(clock.progress, float(loss))
-                    self.loss = float(loss)
+                self._hear_loss(clock.progress, message.get("loss"))
             else:
                 self.away += now - self.released
         if clock.failure:
             raise Crash(clock.failure)
         if clock.ready:
+            if self.started is None:
+                before = self.spec.get("baseline_setup_cpu_seconds")
+                clock.set_up(self.at[CANDIDATE], self.at.get(BASELINE), before)
             self._place(clock)
             self._release(clock, now)
+
+    def _hear_loss(self, progress: float, loss: Any) -> None:
+        if not isinstance(loss, int | float):
+            return
+        with contextlib.suppress(OverflowError):  # a whole number may be too large
+            loss = float(loss)
+            if abs(loss) < LARGEST:
+                self.curve.add(progress, loss)
+                self.loss = loss
+            if self.comparison and (why := self.comparison.add(progress, loss)):
+                raise Hopeless(why)
 
     def _place(self, clock: Clock) -> None:
         """Keep both on one core while they are compared: cores of a busy machine differ.
@@ -247,21 +244,23 @@ class Training:
             candidate.reply(clock.progress)
 
     def _charge(self, candidate: Child) -> None:
-        """Count time towards `timeout_seconds`.
+        """Count time towards `timeout_seconds`, and towards the silence that is no training.
 
-        With a CPU budget a busy machine must not look like a slow experiment, so there busy time
-        counts as CPU seconds and only idle time as wall seconds.
+        With a CPU budget a busy machine must not look like a slow experiment, so there time in
+        which it could have run, but others did, doesn't count.
         """
-        now = time.monotonic()
-        if now - self.charged_until < LOOK_SECONDS:
+        now, on_cpu = time.monotonic(), self.task.clock in ("cpu", "relative")
+        wall = now - self.charged_until
+        if wall < (CHARGE_SECONDS if on_cpu else LOOK_SECONDS):
             return
-        wall, cpu = now - self.charged_until, candidate.tree.cpu_seconds()
-        self.cpu = max(self.cpu, cpu)
-        used = cpu - self.charged_cpu
-        busy = self.task.clock in ("cpu", "relative") and used > 0.05 * wall
-        others_turn = bool(self.clock) and candidate.waiting
-        self.charged += 0.0 if others_turn else min(used, wall) if busy else wall
-        self.charged_until, self.charged_cpu = now, cpu
+        cpu, queued = candidate.tree.cpu_seconds(), candidate.tree.queued_seconds()
+        used, waited = cpu - self.charged_cpu, queued - self.charged_queued
+        if self.clock and candidate.waiting:  # another's turn
+            wall = 0.0
+        elif on_cpu:
+            wall = min(wall, max(used, wall - max(0.0, waited)))
+        self.charged += wall
+        self.charged_until, self.charged_cpu, self.charged_queued = now, cpu, queued
 
     def _check_time(self, candidate: Child) -> None:
         now, task = time.monotonic(), self.task
@@ -279,14 +278,30 @@ class Training:
         elif self.ended is not None:
             grace = max(15.0, 0.03 * task.budget_seconds)
             if not by_wall:
-                grace = max(1.0, 0.02 * task.budget_seconds)
+                grace = max(1.0, 0.01 * task.budget_seconds)
             late = now - self.ended if by_wall else self.cpu - self.cpu_ended
             if late > grace:
                 raise Crash(f"timeout: the weights came late, more than {grace:g} s after the end")
         elif not candidate.waiting:
             silence = min(60.0, max(5.0, task.budget_seconds / 2))
-            if now - max(self.heard, self.released) > silence:
+            quiet = now - max(self.heard, self.released)
+            if min(quiet, math.inf if by_wall else self.charged - self.charged_heard) > silence:
                 raise Crash(f"timeout: no training step ended within {silence:g} s")
+
+    def _check_waited(self, candidate: Child, *, at_once: bool = False) -> None:
+        """End a run whose CPU time can't be counted.
+
+        Only believed when the run goes on: at its end helpers are killed, and none is waited for.
+        """
+        since = candidate.tree.unwaited
+        if since is None or self.task.clock not in ("cpu", "relative"):
+            return
+        if at_once or time.monotonic() - since > BELIEF_SECONDS:
+            raise Crash(
+                "a process that it started has ended without anybody waiting for it, so its CPU "
+                "time can't be counted; wait for every process (join, wait, a with statement) and "
+                "leave SIGCHLD at its default"
+            )
 
     def _check_size(self, candidate: Child) -> None:
         used = candidate.tree.memory_bytes(self.memory_limit)
@@ -329,7 +344,8 @@ class Training:
         if clock and self.started is not None:
             seconds = max(1e-6, (self.ended or now) - self.started - self.away)
             # On a shared CPU only the process's own seconds tell one run's speed from another's.
-            own = seconds if self.task.clock == "wall" else self.cpu - self.at[CANDIDATE]
+            cpu = (self.cpu_ended if self.ended else self.cpu) - self.at[CANDIDATE]
+            own = seconds if self.task.clock == "wall" else cpu
             fields |= {
                 "progress": round(clock.progress, 5),
                 "tokens": clock.candidate.tokens,
@@ -342,31 +358,20 @@ class Training:
     def _judge(self) -> None:
         """Raise unless the process ended as it should have."""
         text, code = self.log.text(), self.children[CANDIDATE].process.returncode
-        if code in (137, -signal.SIGKILL):
-            if _oom_kills() > self.oom_kills:
-                raise Crash("out of memory: the system killed it")
-            raise Lost("somebody killed the training process")
-        if foreign := foreign_imports(self.run / "out"):
-            raise Crash(
-                f"it imported {foreign} instead of the experiment's copy; is it installed with "
-                "pip install -e? Uninstall it, or put its folder first on the path in train"
-            )
-        if code != 0:
-            line = last_error(text) or f"exit code {code}"
-            raise Crash(line + missing_module_hint(line, Path(self.spec["host"])))
-        if self.clock and self.ended is None:
-            raise Crash("it ended before the budget was used; expected to train until progress 1")
-        if self.task.score:
-            return  # only the scorer knows what there should be in RUN_DIR
-        printed = self.log.printed
-        if printed is None or not math.isfinite(float(printed)):
-            found = f"the last one is {printed}" if printed else "no line has it"
-            names = dict.fromkeys(
-                re.findall(r"^\s*([A-Za-z_]\w*)\s*[:=]\s*[-+\d.]", text, re.MULTILINE)
-            )
-            named = f"; it printed {', '.join(list(names)[-5:])}" if names else ""
-            expected = f"expected '{self.task.metric}: 1.23'"
-            raise Crash(f"exit code 0 but no result: {expected}; {found}{named}")
+        if self.task.score and (odd := remove_odd(self.run / "out")):
+            self.log.add(f"\n[left out of RUN_DIR, for it is no plain file: {odd}]\n".encode())
+            self.log.flush()
+        out, host = self.run / "out", Path(self.spec["host"])
+        check_exit(code, text, out=out, host=host, oom_before=self.oom_kills)
+        if self.clock:
+            if self.ended is None:
+                raise Crash(
+                    "it ended before the budget was used; expected to train until progress 1"
+                )
+            if self.task.clock != "relative":  # there a budget is tokens, whatever the machine does
+                check_speed(self.spec, self.parameters, self._measured()["tokens_per_second"])
+        if not self.task.score:  # only a scorer knows what there should be in RUN_DIR
+            check_printed(self.task, self.log.printed, text)
 
     def _figures(self) -> dict[str, Any]:
         now, clock = time.monotonic(), self.clock
@@ -387,6 +392,11 @@ class Training:
             fields["cpu_seconds"] = round(self.cpu - self.at.get(CANDIDATE, 0.0), 3)
             fields["setup_cpu_seconds"] = round(self.at.get(CANDIDATE, self.cpu), 3)
             fields |= {"ratio": clock.ratio, "baseline_tokens": clock.baseline_tokens}
+            fields["setup_charged_seconds"] = round(clock.setup_charged, 3)
+            # Code that was paid for after its last step.
+            fields["saving_cpu_seconds"] = (
+                round(self.cpu - self.cpu_ended, 3) if self.ended else 0.0
+            )
             fields["calibration"] = clock.summary()
         return fields
 
@@ -394,13 +404,4 @@ class Training:
 def _count(value: Any, name: str) -> int:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
         return int(value)
-    raise ProtocolError(f"{name} = {str(value)[:40]}; expected a whole number")
-
-
-def _oom_kills() -> int:
-    """Return how often the kernel killed a process for memory since the machine came up."""
-    try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    raise ProtocolError(f"{name} = {repr(value)[:40]}; expected a whole number")

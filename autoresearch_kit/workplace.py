@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import git, sandbox
+from autoresearch_kit import git, keys, sandbox
 from autoresearch_kit.files import read_untrusted
 from autoresearch_kit.task import Task
 
@@ -25,7 +25,8 @@ GUARD = PACKAGE / "guard"
 REASON_CHARACTERS = 300
 
 ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)"  # colours, titles, ...
+    r"\x9b[0-?]*[ -/]*[@-~]"
+    r"|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)"  # colours, titles, ...
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit)\b.*")
@@ -87,6 +88,7 @@ def start_scorer(
         "RUN_DIR": str(run / "out"),
         "SCORE_DIR": str(score),
         "SEED": str(spec["seed"]),
+        "SPLIT": spec.get("split", "val"),
         "AUTORESEARCH_DEVICE": spec["device"],
         "PYTHONPATH": str(PACKAGE.parent),
     }
@@ -160,10 +162,7 @@ def last_error(text: str) -> str:
     lines = [line.strip() for line in ESCAPES.sub("", text[-20_000:]).splitlines()]
     lines = [line for line in lines if line]
     errors = [line for line in lines if _EXCEPTION.match(line)]
-    line = (errors or lines or [""])[-1]
-    if len(line) > REASON_CHARACTERS:
-        line = line[: REASON_CHARACTERS - 4] + " ..."
-    return line
+    return _clean((errors or lines or [""])[-1])
 
 
 def missing_module_hint(line: str, host: Path) -> str:
@@ -190,4 +189,33 @@ def foreign_imports(out: Path) -> str:
         return ""
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         return ""
-    return names[0][:REASON_CHARACTERS]
+    return _clean(names[0])
+
+
+def remove_odd(out: Path) -> str:
+    """Remove links, pipes and sockets that a run left, and return the names of some, printable.
+
+    Whoever reads weights must not be led to another file, nor be made to wait for ever. ``find``
+    follows no link and copes with folders nested thousands deep.
+    """
+    command = [
+        "find",
+        str(out),
+        "!",
+        "-type",
+        "f",
+        "!",
+        "-type",
+        "d",
+        "-printf",
+        "%P\\0",
+        "-delete",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False, env=keys.without(os.environ))
+    return _clean(", ".join(map(repr, done.stdout.decode(errors="replace").split("\0")[:-1])))
+
+
+def _clean(text: str) -> str:
+    """Return text of untrusted code on one line, printable, bounded."""
+    line = " ".join(ESCAPES.sub("", text[:20_000]).split())
+    return line if len(line) <= REASON_CHARACTERS else line[: REASON_CHARACTERS - 4] + " ..."

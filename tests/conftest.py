@@ -91,6 +91,7 @@ def contract() -> dict[str, str]:
         "train": f"{sys.executable} fit.py",
         "metric": "val_loss",
         "goal": "minimize",
+        "decide": "greedy",
     }
 
 

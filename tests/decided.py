@@ -15,6 +15,7 @@ def decide(
     value: float | None,
     *,
     about: int | None = None,
+    kind: str = "",
     curve: str = "",
 ) -> records.Record:
     """Commit `files` on the best state and record the verdict, as `score` would."""
@@ -31,10 +32,11 @@ def decide(
         parent=best.n if best else None,
         parent_commit=None if first else parent,
         about=about,
+        kind=kind,
         metric=campaign.task.metric,
         goal=campaign.task.goal,
         value=value,
-        replicates=() if value is None else ({"seed": 1, "value": value},),
+        replicates=() if value is None else ({"seed": 2 if about else 1, "value": value},),
         curve=curve,
         constants=campaign.constants(commit),
         code=source.digest(campaign.mutable(commit)),

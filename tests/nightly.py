@@ -57,6 +57,7 @@ CONTRACT = {
     "train": f"{sys.executable} fit.py",
     "metric": "loss",
     "goal": "minimize",
+    "decide": "greedy",
 }
 
 

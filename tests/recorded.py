@@ -24,7 +24,7 @@ def record(n: int, status: str, value: float | None = None, **more: object) -> R
         "metric": "val_loss",
         "unit": "nats",
         "value": value,
-        "replicates": ({"seed": 1, "value": value},),
+        "replicates": () if value is None else ({"seed": 1, "value": value},),
         "constants": {"LR": 0.04 + n / 1000, "DEPTH": 4},
         "decided": f"2026-11-23T10:{n // 60 % 60:02d}:{n % 60:02d}+00:00",
         "versions": {"kit": "0.1.0"},

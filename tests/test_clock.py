@@ -193,3 +193,51 @@ def test_a_noisy_measurement_has_to_differ_more():
     assert round_ratio(1.07) > 1.05
     assert round_ratio(1.07, error=0.02) == 1.0
     assert round_ratio(1.12, error=0.02) > 1.05
+
+
+@pytest.mark.parametrize("later", [1.15, 1.24])
+def test_steps_that_become_dearer_after_they_were_measured_are_charged(later: float):
+    clock = relative()
+    machine = Machine(clock, lambda used: 1.0 if used < 4.5 else later).run()
+    assert clock.failure is None
+    assert machine.used[CANDIDATE] == pytest.approx(20.5, abs=1.6)
+    assert clock.candidate.tokens < 0.95 * 204_800
+    # What the first run found holds for its repeats, so that they train for as many tokens.
+    again = Machine(relative(ratio=clock.ratio), lambda _: 1.0).run()
+    assert again.clock.candidate.tokens == pytest.approx(clock.candidate.tokens, abs=STEP)
+
+
+def test_a_neighbour_that_comes_and_goes_is_hardly_ever_charged():
+    charged = 0
+    for seed in range(40):
+        moments = random.Random(seed)
+        busy = [moments.random() < 0.5 for _ in range(200)]
+        clock = relative(seed=seed)
+        Machine(clock, neighbour=lambda t, b=busy: 1.5 if b[int(t / 2)] else 1.0, seed=seed).run()
+        charged += clock.candidate.tokens != 204_800
+    assert charged <= 2
+
+
+@pytest.mark.parametrize(
+    ("own", "beside", "before", "charged"),
+    [
+        (2.4, 2.4, 3.3, 0.0),
+        (3.2, 2.4, None, 0.0),
+        (3.4, None, 2.4, 0.0),
+        (8.0, 2.4, 3.3, 4.75),
+        (8.0, None, 2.4, 4.15),
+        (8.0, None, None, 0.0),
+    ],
+)
+def test_set_up_far_beyond_the_baselines_is_charged(
+    own: float, beside: float | None, before: float | None, charged: float
+):
+    for kind in ("cpu", "relative"):
+        clock = Clock(kind, 20, baseline_tokens=200_000, ratio=1.0)
+        clock.set_up(own, beside, before)
+        assert clock.setup_charged == pytest.approx(charged)
+        Machine(clock, noise=0).run()
+        assert clock.candidate.seconds == pytest.approx(20 - charged, abs=2 * BASE_COST * STEP)
+    wall = Clock("wall", 20)
+    wall.set_up(own, beside, before)
+    assert wall.setup_charged == 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import dashboards, nights, runs
+from autoresearch_kit import dashboards, nights, runs, standing
 from autoresearch_kit.proposal import draft
 from tests.conftest import PRINTED
 from tests.decided import decide
@@ -74,11 +74,11 @@ def test_the_ledger_has_the_verdict_that_a_later_record_gave(campaign: ark.Campa
         record(2, "keep", 0.1, about=1, reason="looked at it"),
         record(3, "crash", training_seconds=2.0, scoring_seconds=0.5),
     ]
-    rows = dashboards.rows_of(found)
-    assert [row[1] for row in rows] == ["keep", "keep", "keep", "crash"]
+    rows = dashboards.rows_of(standing.of(found).experiments)
+    assert [row[:2] for row in rows] == [[0, "keep"], [1, "keep"], [3, "crash"]]
     assert "\x1b" not in rows[1][4]
-    assert rows[3][2] is None
-    assert rows[3][7] == 2.5
+    assert rows[2][2] is None
+    assert rows[2][7] == 2.5
 
 
 def test_a_page_shows_the_last_rows_and_escapes_what_models_write(campaign: ark.Campaign):

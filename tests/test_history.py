@@ -126,16 +126,15 @@ def test_clones_bare_ones_and_subfolders_read_the_same(tmp_path: Path):
     pd.testing.assert_frame_equal(history(str(tmp_path / "clone")), expected)
 
 
-def test_anything_with_a_path_or_records_is_read(tmp_path: Path):
+def test_a_path_alone_is_a_lab_and_with_a_tag_a_campaign(tmp_path: Path):
     class Lab:
-        path = write(tmp_path / "lab", NIGHT)
+        path = write(tmp_path / "lab", [*NIGHT, record(0, "keep", 0.5, campaign="dec1")])
 
     class Campaign(Lab):
-        def records(self):
-            return tuple(NIGHT[:2])
+        tag = "nov23"
 
-    assert len(history(Lab())) == 6
-    assert len(history(Campaign())) == 2
+    assert len(history(Lab())) == 7
+    assert len(history(Campaign())) == 6
 
 
 def test_a_metric_named_like_a_column_leaves_the_column_alone(tmp_path: Path):

@@ -44,6 +44,7 @@ SCORED = {
     "score": f"{sys.executable} check.py",
     "metric": "distance",
     "goal": "minimize",
+    "decide": "greedy",
 }
 
 

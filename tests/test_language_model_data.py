@@ -55,6 +55,10 @@ def rows(folder: Path, split: str) -> np.ndarray:
     return array.reshape(meta["rows"], meta["T"] + 1)
 
 
+def canaries(folder: Path, split: str) -> np.ndarray:
+    return np.array(json.loads((folder / split / "meta.json").read_text())["canaries"])
+
+
 def test_split_follows_the_text_alone_and_is_about_5_percent_each() -> None:
     assert corpora.split_of("O Romeo, Romeo!") == corpora.split_of("O Romeo, Romeo!")
     share = Counter(corpora.split_of(f"document {i}") for i in range(20_000))
@@ -106,7 +110,8 @@ def test_prepared_folder_has_what_the_scorer_and_the_loader_read(cache: Path, te
     )
     for split in ("train", "val", "test"):
         array = rows(folder, split)
-        assert array.shape == (meta["rows"][split], 33)
+        planted = 0 if split == "train" else packing.CANARIES * packing.COPIES
+        assert array.shape == (meta["rows"][split] + planted, 33)
         assert array.max() < 300
         assert (array[:, 0] == 299).all(), "every row begins with the token <|bos|>"
     given_to_training = {path.name for path in (folder / "train").iterdir()}
@@ -120,11 +125,42 @@ def test_rows_decode_to_the_texts_with_exact_byte_counts(cache: Path, texts: Pat
     code = packing.encoding(json.loads((folder / "tokenizer.json").read_text()))
     counts = np.load(folder / "token_bytes.npy")
     whole = [path.read_bytes() for path in sorted(texts.glob("*.txt"))]
-    for row in rows(folder, "val"):
+    for row in np.delete(rows(folder, "val"), np.ravel(canaries(folder, "val")), axis=0):
         for part in np.split(row, np.flatnonzero(row == 299)[1:]):
             raw = code.decode_bytes([int(token) for token in part[1:]])
             assert counts[part].sum() == len(raw)
             assert any(raw in text for text in whole)
+
+
+def test_canaries_lie_between_held_out_rows_and_look_like_rows(cache: Path, texts: Path) -> None:
+    folder = packing.prepare(str(texts), sequence_len=32, vocab_size=300)
+    assert "canaries" not in json.loads((folder / "train" / "meta.json").read_text())
+    seen = []
+    for split in ("val", "test"):
+        whole, places = rows(folder, split), canaries(folder, split)
+        assert places.shape == (packing.CANARIES, packing.COPIES)
+        assert len(np.unique(places)) == places.size
+        for copies in whole[places]:
+            assert (copies == copies[0]).all()
+            seen.append(copies[0])
+        others = {row.tobytes() for row in np.delete(whole, places.ravel(), axis=0)}
+        assert not others & {row.tobytes() for row in seen}
+    tokens = np.concatenate([row[1:] for row in seen])
+    assert (tokens < 299).all(), "random tokens, but none that begins a text"
+    assert len(np.unique(tokens)) > 90, "of 128 tokens drawn from 299"
+
+
+def test_the_same_text_has_the_same_canaries_and_another_text_others(
+    tmp_path: Path, texts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for name in ("a", "b"):
+        monkeypatch.setenv("AUTORESEARCH_DATA", str(tmp_path / name))
+        folder = packing.prepare(str(texts), sequence_len=32, vocab_size=300)
+        made.append([(folder / split / "rows.bin").read_bytes() for split in ("val", "test")])
+    assert made[0] == made[1]
+    held_out = [rows(folder, split)[canaries(folder, split)[0, 0]] for split in ("val", "test")]
+    assert (held_out[0] != held_out[1]).sum() > 20
 
 
 def test_token_bytes_count_raw_bytes_where_a_token_ends_inside_a_character() -> None:

@@ -151,8 +151,27 @@ def test_a_lab_is_set_up_for_its_profile(lab: Path) -> None:
     assert made.edit == ("train.py",)
     assert made.score[-1] == "autoresearch_kit.tasks.language_model.score"
     assert made.options["score_tokens"] == 8192
+    assert (made.noise, made.suspicious) == (0.009, 0.15)
     assert source.constants((lab / "train.py").read_text())["WIDTH"].value == 32
     assert (lab / "data" / "train" / "rows.bin").exists()
+
+
+def test_the_task_says_what_makes_the_schedule(lab: Path) -> None:
+    text = (lab / "train.py").read_text()
+    names = task.parse((lab / "task.toml").read_text()).schedule
+    assert len(names) == 4
+    used = text[text.index("def schedule(") : text.index("def main(")]
+    for name in names:
+        assert name in used
+
+
+def test_constants_of_a_profile_are_those_that_a_lab_is_made_with(lab: Path) -> None:
+    made = source.constants((lab / "train.py").read_text())
+    tiny = language_model.constants("tiny")
+    assert tiny == {name: made[name].value for name in tiny}
+    assert language_model.constants("gpu")["DEPTH"] == 8
+    with pytest.raises(TaskError, match="no profile 'huge'"):
+        language_model.constants("huge")
 
 
 def test_an_unknown_profile_names_the_known_ones(lab: Path) -> None:

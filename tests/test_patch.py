@@ -203,13 +203,16 @@ def test_a_small_clean_patch_raises_no_warning():
         "from subprocess import run",
         "import socket",
         "import urllib.request",
+        "from pickle import loads",
         "def f():\n    import ctypes",
     ],
 )
 def test_new_imports_that_reach_far_are_warnings(code: str):
-    module = next(w for w in ("os", "subprocess", "socket", "urllib", "ctypes") if w in code)
+    words = {"socket": "network", "urllib": "network", "pickle": "dynamic"}
+    words |= dict.fromkeys(("os", "subprocess", "ctypes"), "imports")
+    module = next(word for word in words if word in code)
     ((kind, text),) = warned(before_model(code))
-    assert kind == "imports"
+    assert kind == words[module]
     line = LINE + code.count("\n")
     assert text.startswith(f"train.py line {line} imports {module}: ")
 
@@ -307,7 +310,7 @@ def test_a_long_docstring_is_no_data_but_reading_it_is_a_warning():
 )
 def test_files_that_are_opened_are_warnings(code: str, says: str):
     ((kind, text),) = warned(before_model(code))
-    assert kind == "files"
+    assert kind == ("paths" if "it lies outside" in text else "files")
     assert says in text
 
 
@@ -398,7 +401,7 @@ def test_what_the_old_text_did_already_is_none_wherever_it_stands_now():
     moved = "".join(f"    {line}\n" for line in ODD.splitlines())
     assert patch.warnings({"a.py": ODD}, {"a.py": f"\n\nif 1:\n{moved}"}, ["a.py"]) == []
     assert set(kinds(("z = 1", ODD), base="z = 1")) == {
-        *("imports", "dynamic", "files", "literal", "clock", "network")
+        *("imports", "dynamic", "paths", "literal", "clock", "network")
     }
 
 
@@ -425,6 +428,29 @@ def test_a_patch_too_long_to_read_is_a_warning_however_many_files_share_it():
     old = {"a.txt": "", "b.txt": ""}
     found = patch.warnings(old, {"a.txt": half, "b.txt": half}, list(old))
     assert [concern.kind for concern in found] == ["size"]
+    assert patch.warnings({"a.txt": half}, {"a.txt": half + line}, ["a.txt"]) == []
+
+
+def test_long_code_that_goes_is_no_long_patch():
+    old = BASE + "x = norm(x)\n" * 3_000
+    assert kinds((old, BASE), base=old) == ["deleted"]
+
+
+def test_a_value_that_changes_in_a_long_literal_is_none_and_many_are():
+    table = [f"{n:05d}" for n in range(300)]
+    base = edited(before_model(f"x = {table}"), base=BASE)
+    assert kinds(("'00007'", "'70000'"), base=base) == []
+    assert kinds(("x = [", "y = ["), base=base) == []
+    longer = [*table, *(f"{n:05d}" for n in range(300, 550))]
+    assert kinds((str(table), str(longer)), base=base) == ["literal"]
+
+
+def test_a_seed_alone_in_a_file_that_is_no_python_is_a_warning():
+    old = {"conf.toml": "lr = 0.1\n[data]\nseed = 3\n"}
+    seed = {"conf.toml": "lr = 0.1\n[data]\nseed = 4\n"}
+    both = {"conf.toml": "lr = 0.2\n[data]\nseed = 4\n"}
+    assert [c.kind for c in patch.warnings(old, seed, list(old))] == ["seed"]
+    assert patch.warnings(old, both, list(old)) == []
 
 
 def test_removing_most_of_a_file_is_a_warning_and_rewriting_it_is_none():
@@ -512,6 +538,7 @@ def test_every_change_is_described_and_nothing_raises(old: str, new: str, path: 
     assert bool(items) == (old != new)
     concerns = patch.warnings({path: old}, {path: new}, [path])
     assert all("\n" not in concern.text for concern in concerns)
+    assert {concern.kind for concern in concerns} <= patch.KINDS.keys()
     assert patch.warnings({path: new}, {path: new}, []) == []
     added, removed = patch.lines({path: old}, {path: new})
     assert len(new.splitlines()) - len(old.splitlines()) == added - removed

@@ -347,8 +347,8 @@ def test_a_verdict_that_was_changed_later_is_the_one_that_counts(tmp_path: Path)
         record(2, "quarantine", None, about=1, reason="it read the answers"),
     ]
     ledger = section(build(campaign(tmp_path, history)), "The latest")
-    assert "0001 quarantine 0.200 -0.800" in ledger
-    assert "was keep; it read the answers" in ledger
+    assert "0001 quarantine 0.20 -0.80" in ledger
+    assert "was keep: it read the answers" in ledger
     assert "0002" not in ledger
 
 

@@ -517,9 +517,9 @@ def test_a_full_disk_says_nothing_about_the_experiment(lab: Lab, tmp_path: Path)
         subprocess.run(["umount", "-l", small], check=True)
 
 
-def scored(lab: Lab, scorer: str) -> tuple[Run, dict[str, Any]]:
+def scored(lab: Lab, scorer: str, **kwargs: Any) -> tuple[Run, dict[str, Any]]:
     lab.commit({"score.py": scorer})
-    run = lab.run(HONEST)
+    run = lab.run(HONEST, **kwargs)
     runner.launch(run.dir, "train")
     assert runner.wait(run.dir, "train", progress=False)["phase"] == "done"
     runner.launch(run.dir, "score")

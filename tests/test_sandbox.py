@@ -5,58 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
 import signal
 import socket
 import subprocess
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from autoresearch_kit import sandbox
-
-why_not = sandbox.unavailable()
-needs_sandbox = pytest.mark.skipif(
-    why_not is not None and os.environ.get("CI") != "true", reason=str(why_not)
-)
-BOXED = pytest.param(True, id="boxed", marks=needs_sandbox)
-both = pytest.mark.parametrize("boxed", [BOXED, pytest.param(False, id="plain")])
-
-
-def run(argv: list[str], boxed: bool, **options: Any) -> tuple[int, str]:
-    process = sandbox.untrusted(
-        argv,
-        sandbox=boxed,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
-    output = process.communicate(timeout=60)[0]
-    return process.returncode, output
-
-
-def shell(script: str, boxed: bool = True, **options: Any) -> tuple[int, str]:
-    """Run a shell script as untrusted code; return its exit status and what it printed."""
-    return run(["sh", "-c", script], boxed, **options)
-
-
-def python(code: str, boxed: bool = True) -> tuple[int, str]:
-    """Run Python text as untrusted code; return its exit status and what it printed."""
-    return run([sys.executable, "-c", code], boxed)
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit, f"waited 30 s for: {what}"
-        time.sleep(0.02)
+from tests.untrusted import as_nobody, both, needs_sandbox, python, shell, wait_for
 
 
 def running(mark: str) -> list[int]:
@@ -320,36 +280,18 @@ def test_torch_can_be_imported() -> None:
 def test_a_missing_program_or_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no program 'no-such-program'"):
         sandbox.untrusted(["no-such-program"])
-    if sandbox.unavailable() is None:
-        with pytest.raises(FileNotFoundError, match=r"absent does not exist"):
-            sandbox.untrusted(["true"], read=[tmp_path / "absent"])
+    with pytest.raises(FileNotFoundError, match=r"absent does not exist"):
+        sandbox.untrusted(["true"], read=[tmp_path / "absent"])
 
 
 @needs_sandbox
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as an ordinary user already")
 def test_it_works_as_an_ordinary_user(tmp_path: Path) -> None:
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError:
-        pytest.skip("there is no user 'nobody' here")
-    # A fork with everything imported, since that user may not be able to read this Python.
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setgroups([])
-            os.setgid(nobody.pw_gid)
-            os.setuid(nobody.pw_uid)
-            os.environ["HOME"] = "/nonexistent"
-            sandbox.unavailable.cache_clear()
-            assert sandbox.unavailable() is None
-            result, output = shell("id -u; ls /proc | grep -c '^[0-9]*$'; touch /x || exit 7")
-            assert result == 7
-            assert output.split()[0] == str(nobody.pw_uid)
-            assert int(output.split()[1]) <= 5
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    def check() -> None:
+        assert sandbox.unavailable() is None
+        result, output = shell("id -u; ls /proc | grep -c '^[0-9]*$'; touch /x || exit 7")
+        assert result == 7
+        assert output.split()[0] == str(os.getuid())
+        assert int(output.split()[1]) <= 5
+
+    as_nobody(check)

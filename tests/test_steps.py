@@ -286,7 +286,7 @@ def test_steps_work_from_a_plain_script(host, contract, tmp_path) -> None:
     script.write_text(
         "import sys, autoresearch_kit as ark\n"
         f"campaign = ark.open_campaign({str(host)!r}, tag='s', edit='fit.py', metric='val_loss',\n"
-        f"    train=[{sys.executable!r}, 'fit.py'])\n"
+        f"    train=[{sys.executable!r}, 'fit.py'], decide='greedy')\n"
         "ark.baseline(campaign)\n"
         "proposal = ark.propose(campaign, idea='STEPS = 90').approve()\n"
         "print(ark.score(ark.train_5min(ark.apply(proposal))))\n"

@@ -42,13 +42,13 @@ def test_a_crash_is_worse_when_the_goal_is_to_maximize(make_host: Host) -> None:
     assert [trial.value for trial in spy.trials] == [0.5, pytest.approx(0.1), 0.3]
 
 
-def test_a_later_word_on_an_experiment_replaces_the_first(campaign: Campaign) -> None:
+def test_what_was_learned_later_of_an_experiment_counts(campaign: Campaign) -> None:
     experiment(campaign, "discard", 1.5, RATE=0.05)
     again = {"fit.py": source.set_constants(FIT, {"RATE": 0.05}) + "# again\n"}
-    decide(campaign, again, "discard", 1.2, about=1)
+    decide(campaign, again, "discard", 1.2, about=1, kind="repeat")
     spy = Spy()
     TPE(sampler=spy, startup=0)(campaign)
-    assert [trial.value for trial in spy.trials] == [1.0, 1.2]
+    assert [trial.value for trial in spy.trials] == [1.0, pytest.approx(1.35)]
     doubted = {"fit.py": again["fit.py"] + "print()\n"}
     decide(campaign, doubted, "quarantine", 0.1, about=1)
     TPE(sampler=spy, startup=0)(campaign)

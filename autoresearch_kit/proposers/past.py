@@ -51,7 +51,6 @@ class Past:
     records: Sequence[Record]
     grain: grain.Grain
     tried: Sequence[Record]  # without the baseline, oldest first
-    status: Mapping[int, str]
     number: Mapping[int, Record]
     patches: dict[int, str] = field(default_factory=dict)
 
@@ -73,7 +72,7 @@ class Past:
 
     def of(self, status: str) -> list[Record]:
         """Return the experiments with a verdict."""
-        return [r for r in self.tried if self.status[r.n] == status]
+        return [r for r in self.tried if r.status == status]
 
     def loss(self, record: Record) -> float:
         """Return how much worse an experiment was than the best state before it."""
@@ -84,11 +83,8 @@ class Past:
 def of(campaign: Campaign) -> Past:
     """Return a campaign's past, with the patches of the experiments that are shown."""
     known = list(campaign.records())
-    latest = {r.about: r.status for r in known if r.about is not None}
-    own = [r for r in known if r.about is None]
-    status = {r.n: latest.get(r.n, r.status) for r in own}
-    tried = [r for r in own if r.n > 0]
-    past = Past(campaign, known, grain.of(known), tried, status, {r.n: r for r in own})
+    tried = [r for r in known if r.n > 0]
+    past = Past(campaign, known, grain.of(known), tried, {r.n: r for r in known})
     wanted = {r.n: r for r in (*tried[-LEDGER:], *past.telling.values())}
     found = duplicates.diffs(campaign, list(wanted.values()))
     past.patches.update(zip(wanted, found, strict=True))
@@ -99,7 +95,7 @@ def standing(past: Past) -> str:
     """Say in a few sentences what came of the campaign so far."""
     if not past.tried:
         return "No experiment has been made yet: the best state is the unchanged baseline."
-    counts = Counter(past.status[r.n] for r in past.tried)
+    counts = Counter(r.status for r in past.tried)
     told = ", ".join(f"{counts[s]} {_VERDICTS[s]}" for s in records.STATUSES if counts[s])
     first, best = past.number.get(0), past.best
     words = [f"{len(past.tried)} experiments so far: {told}."]
@@ -110,7 +106,7 @@ def standing(past: Past) -> str:
             f"had {score(first.value)}."
         )
     since = next(
-        (i for i, r in enumerate(reversed(past.tried)) if past.status[r.n] == "keep"),
+        (i for i, r in enumerate(reversed(past.tried)) if r.status == "keep"),
         len(past.tried),
     )
     if since:
@@ -158,12 +154,12 @@ def best(past: Past, shown: int) -> list[str]:
     scores = [
         (sign * record.value, -record.n)
         for record in older
-        if record.value is not None and past.status[record.n] in ("keep", "discard")
+        if record.value is not None and record.status in ("keep", "discard")
     ]
     gains = [
         (past.loss(record), -record.n)
         for record in older
-        if past.status[record.n] == "keep" and record.delta is not None
+        if record.status == "keep" and record.delta is not None
     ]
     half = BEST // 2
     top = heapq.nsmallest(half, scores) + heapq.nsmallest(half, gains)
@@ -171,9 +167,8 @@ def best(past: Past, shown: int) -> list[str]:
 
 
 def _line(past: Past, record: Record) -> str:
-    status = past.status[record.n]
     parts = [
-        f"{record.n:04d} {status} {past.grain.score(record.value)} "
+        f"{record.n:04d} {record.status} {past.grain.score(record.value)} "
         f"{past.grain.change(record.delta)}".replace(" - -", " -"),
         f"on {record.parent or 0:04d}",
         _what(past, record),
@@ -183,11 +178,7 @@ def _line(past: Past, record: Record) -> str:
     told = []
     if isinstance(expected, int | float):
         told.append(f"expected {past.grain.change(expected)}")
-    if status != record.status:
-        judge = next(r for r in reversed(past.records) if r.about == record.n)
-        told.append(f"was {record.status}; {quoted(judge.reason, 120)}")
-    else:
-        told.append(quoted(grain.reason(record), 200))
+    told.append(quoted(grain.reason(record), 200))
     return " | ".join([*parts, "; ".join(filter(None, told))]).rstrip(" |")
 
 
@@ -252,21 +243,21 @@ def kinds(past: Past) -> list[str]:
             tries.setdefault(name, []).append(record)
             values.setdefault(name, []).append(value)
     code = [r for r in latest if not _only_constants(past, r)]
-    lines = [f"code changed: {_outcome(past, code)}"] if code else []
+    lines = [f"code changed: {_outcome(code)}"] if code else []
     for record in past.tried[-LEDGER:]:
         for place in _places(past.patches.get(record.n, "")):
             if not place.startswith("new ") and not _only_constants(past, record):
                 tries.setdefault(place, []).append(record)
     for name in sorted(tries, key=lambda name: -len(tries[name]))[:KINDS]:
         told = f"; {_span(values[name])}" if name in values else ""
-        lines.append(f"{quoted(name, 60)}: {_outcome(past, tries[name])}{told}")
+        lines.append(f"{quoted(name, 60)}: {_outcome(tries[name])}{told}")
     if len(tries) > KINDS:
         lines.append(f"and {len(tries) - KINDS} more")
     return lines
 
 
-def _outcome(past: Past, tried: Sequence[Record]) -> str:
-    counts = Counter(past.status[r.n] for r in tried)
+def _outcome(tried: Sequence[Record]) -> str:
+    counts = Counter(r.status for r in tried)
     told = [f"{counts[s]} {s}" for s in records.STATUSES if counts[s]]
     return f"{len(tried)} tried ({', '.join(told)})"
 
@@ -309,7 +300,7 @@ def change(past: Past, kind: str, most: int = PATCH_LINES) -> str:
 def crash(past: Past) -> str:
     """Return the end of the last experiment's log when it crashed."""
     last = past.tried[-1] if past.tried else None
-    if last is None or past.status[last.n] != "crash":
+    if last is None or last.status != "crash":
         return ""
     ref = records.files_ref(past.campaign.tag, last.n)
     log = git.read_bytes(past.campaign.path, ref, "log.txt") or b""
@@ -339,7 +330,7 @@ def figures(past: Past) -> str:
 
 def _landmarks(past: Past) -> list[tuple[str, Record | None]]:
     """Return baseline, best and last experiment, each experiment once."""
-    last = next((r for r in reversed(past.tried) if past.status[r.n] != "refused"), None)
+    last = next((r for r in reversed(past.tried) if r.status != "refused"), None)
     named = [("baseline", past.number.get(0)), ("best", past.best), ("last", last)]
     seen: dict[int, tuple[str, Record | None]] = {}
     for name, record in named:

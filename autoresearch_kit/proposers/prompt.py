@@ -329,6 +329,8 @@ def _budget(task: Task) -> str:
         f"{task.budget_seconds:g} s; with cheaper steps a run gets more of them",
     }
     setup = f"Set-up before it (imports, compilation) may take {task.setup_seconds:g} s."
+    if task.clock != "wall":
+        setup += " What is above 1.25 times the baseline's counts towards the budget."
     return f"{counts[task.clock]}. {setup} {end}"
 
 

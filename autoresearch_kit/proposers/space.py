@@ -22,18 +22,16 @@ SHRINK = 1.0
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
-    """Return the records that tell an optimiser something: those with a result, and crashes.
-
-    A later word on an experiment replaces the earlier one.
-    """
-    latest: dict[int, Record] = {}
-    for record in records:
-        n = record.n if record.about is None else record.about
-        latest.pop(n, None)
-        scored = record.status in ("keep", "discard") and record.value is not None
-        if record.constants and (scored or record.status == "crash"):
-            latest[n] = record
-    return list(latest.values())
+    """Return the records that tell an optimiser something: those with a result, and crashes."""
+    return [
+        record
+        for record in records
+        if record.constants
+        and (
+            record.status == "crash"
+            or (record.status in ("keep", "discard") and record.value is not None)
+        )
+    ]
 
 
 def study(

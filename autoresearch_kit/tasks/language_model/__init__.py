@@ -3,8 +3,11 @@
 corpora.py     where text comes from, its documents, the split by hash
 hub.py         one verified file from a Hugging Face hub
 packing.py     tokeniser and rows
-score.py       the trusted scorer; serve.py is its sandboxed child
-profiles.toml  sizes: tiny, smoke, cpu, gpu
+score.py       the trusted scorer: bits per byte
+rows.py        what it scores
+model.py       the sandboxed model as the scorer sees it; serve.py is the sandboxed side
+checks.py      what the scorer does to find leaks
+profiles.toml  sizes and priors: tiny, smoke, cpu, gpu
 template/      what a lab starts with: train.py is the file that experiments change
 """
 
@@ -34,17 +37,14 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
     DataError
         The data can't be had.
     """
-    known = tomllib.loads((Path(__file__).parent / "profiles.toml").read_text())
     accelerator = device.pick() != "cpu"
     profile = profile or ("gpu" if device.pick().startswith("cuda") else "cpu")
-    if profile not in known:
-        raise TaskError(f"there is no profile {profile!r}; there are: {', '.join(known)}")
-    sizes: dict[str, Any] = dict(known[profile])
-    constants = sizes.pop("train")
+    sizes = _sizes(profile)
     if accelerator:  # a GPU's time can't be counted in CPU seconds
         sizes["clock"] = "wall"
     corpus = corpora.anywhere(data or sizes.pop("corpus"))
-    fixed = {f: sizes[f] for f in sizes if f.endswith("_seconds") or f == "clock"}
+    same = ("clock", "noise", "suspicious")
+    fixed = {f: sizes[f] for f in sizes if f.endswith("_seconds") or f in same}
     options = {f: sizes[f] for f in ("score_tokens", "vocab_size", "sequence_len")}
     template = task.parse((folder / task.FILE).read_text())
     made = dataclasses.replace(
@@ -52,9 +52,28 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
     )
     write_text(folder / task.FILE, made.toml())
     train = folder / "train.py"
-    write_text(train, source.set_constants(train.read_text(), constants))
+    write_text(train, source.set_constants(train.read_text(), constants(profile)))
     make_data(folder)
     return profile
+
+
+def constants(profile: str) -> dict[str, Any]:
+    """Return the constants of ``train.py`` that a profile sets, by name.
+
+    Raises
+    ------
+    TaskError
+        There is no such profile.
+    """
+    return dict(_sizes(profile)["train"])
+
+
+def _sizes(profile: str) -> dict[str, Any]:
+    """Return what ``profiles.toml`` says of a profile."""
+    known = tomllib.loads((Path(__file__).parent / "profiles.toml").read_text())
+    if profile not in known:
+        raise TaskError(f"there is no profile {profile!r}; there are: {', '.join(known)}")
+    return dict(known[profile])
 
 
 def make_data(folder: Path) -> str:

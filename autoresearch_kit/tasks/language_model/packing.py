@@ -8,11 +8,16 @@ A prepared folder holds, for T = sequence length and V = vocabulary::
     train/ val/ test/  rows.bin: (N, T + 1) uint16, and a meta.json
 
 ``train/`` has copies of the tokeniser's two files: it is all that an experiment gets to see.
+
+Between the rows of ``val/`` and ``test/`` lie canaries, at the places that ``canaries`` in their
+meta.json names: rows of random tokens, each at several places. Nothing predicts them but having
+read them, so a model that does was trained on that file. They are never part of a score.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import json
 import os
@@ -33,7 +38,7 @@ from autoresearch_kit.tasks.language_model.corpora import SHARDS, Corpus, corpus
 
 Row = npt.NDArray[np.uint16]
 
-FORMAT = 2  # part of every prepared folder's name; a new number makes everybody's data anew
+FORMAT = 3  # part of every prepared folder's name; a new number makes everybody's data anew
 BOS = "<|bos|>"
 PATTERN = (  # GPT-4's, with numbers cut in twos: small vocabularies waste less on them
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}"
@@ -41,6 +46,7 @@ PATTERN = (  # GPT-4's, with numbers cut in twos: small vocabularies waste less 
 )
 TOKENISER_CHARACTERS = 200_000_000  # of the training split; more doesn't change the merges
 SPLITS = ("train", "val", "test")
+CANARIES, COPIES = 2, 8  # one epoch over a file shows each canary often enough to be learnt
 
 
 def cache_folder() -> Path:
@@ -195,7 +201,7 @@ def _build(text: Corpus, folder: Path, sequence_len: int, vocab_size: int) -> No
     (folder / "tokenizer.json").write_text(json.dumps(tokeniser))
     np.save(folder / "token_bytes.npy", token_bytes(tokeniser))
 
-    rows, kept = _write_rows(text, folder, encoding(tokeniser), sequence_len)
+    rows, kept, canaries = _write_rows(text, folder, encoding(tokeniser), sequence_len)
     if short := [split for split in SPLITS if not rows[split]]:
         raise DataError(
             f"{text.source} is too little text: no row of {sequence_len} tokens is left for "
@@ -203,6 +209,9 @@ def _build(text: Corpus, folder: Path, sequence_len: int, vocab_size: int) -> No
         )
     for split in SPLITS:
         meta = {"T": sequence_len, "vocab_size": vocab_size, "rows": rows[split], "split": split}
+        if split in canaries:
+            planted = sum(map(len, canaries[split]))
+            meta |= {"rows": rows[split] + planted, "canaries": canaries[split]}
         (folder / split / "meta.json").write_text(json.dumps(meta))
     for name in ("tokenizer.json", "token_bytes.npy"):
         shutil.copy(folder / name, folder / "train" / name)
@@ -231,10 +240,11 @@ def _training_text(text: Corpus, bar: Any) -> Iterator[str]:
 
 def _write_rows(
     text: Corpus, folder: Path, code: Any, sequence_len: int
-) -> tuple[dict[str, int], dict[str, float]]:
-    """Tokenise and pack each split; return rows and the share of tokens kept, by split."""
+) -> tuple[dict[str, int], dict[str, float], dict[str, list[list[int]]]]:
+    """Tokenise and pack each split; return rows, the share of tokens kept, and canaries."""
     rows: dict[str, int] = {}
     kept: dict[str, float] = {}
+    canaries: dict[str, list[list[int]]] = {}
     bos = code.n_vocab - 1
     threads = os.cpu_count() or 1
     for split in SPLITS:
@@ -259,16 +269,29 @@ def _write_rows(
                 count += len(array)
                 file.write(array.tobytes())
         if split != "train" and count:
-            _shuffle(folder / split / "rows.bin", sequence_len + 1)
+            canaries[split] = _shuffle(folder / split / "rows.bin", sequence_len + 1, bos)
         rows[split] = count
         kept[split] = round(packed / max(total, 1), 4)
-    return rows, kept
+    return rows, kept, canaries
 
 
-def _shuffle(path: Path, width: int) -> None:
-    """Put rows in a fixed random order: packing leaves long parts first, scores read the head."""
-    array = np.fromfile(path, dtype=np.uint16).reshape(-1, width)
-    array[np.random.default_rng(0).permutation(len(array))].tofile(path)
+def _shuffle(path: Path, width: int, bos: int) -> list[list[int]]:
+    """Put rows in a fixed random order with canaries between them; return where each canary lies.
+
+    Packing leaves long parts first, and scores read the head. The canaries depend on the rows, so
+    they are the same on every machine, and only who has the rows can know them.
+    """
+    rows = np.fromfile(path, dtype=np.uint16).reshape(-1, width)
+    random = np.random.default_rng(list(hashlib.sha256(rows.tobytes()).digest()))
+    canaries = random.integers(0, bos, (CANARIES, width), dtype=np.uint16)
+    canaries[:, 0] = bos
+    whole = np.empty((len(rows) + CANARIES * COPIES, width), dtype=np.uint16)
+    places = random.choice(len(whole), (CANARIES, COPIES), replace=False)
+    whole[places] = canaries[:, None]
+    others = np.delete(np.arange(len(whole)), places)
+    whole[others] = rows[np.random.default_rng(0).permutation(len(rows))]
+    whole.tofile(path)
+    return [sorted(map(int, each)) for each in places]
 
 
 def summary(folder: Path) -> str:

