@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autoresearch_kit import git, patch, records, render
+from autoresearch_kit import git, patch, records, render, standing
 from autoresearch_kit.errors import CampaignError, GitError
 from autoresearch_kit.histories import Source, load
 from autoresearch_kit.records import Record
@@ -110,7 +110,12 @@ def _verdict(record: Record) -> str:
 
 def _later(n: int, found: Iterable[Record]) -> str:
     judges = [record for record in found if record.about == n]
-    return "; ".join(f"{r.n:04d} {r.status}: {r.reason or r.hypothesis}" for r in judges)
+    return "; ".join(f"{r.n:04d} {_word(r)}: {r.reason or r.hypothesis}" for r in judges)
+
+
+def _word(later: Record) -> str:
+    """Return what a later record is: the verdict that it gives, else its kind."""
+    return later.status if later.kind in standing.VERDICTS else later.kind
 
 
 def _people(record: Record) -> str:

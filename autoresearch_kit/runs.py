@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import device, files, git, ledger, runner, seal, stopping
+from autoresearch_kit import device, files, git, ledger, runner, sandbox, seal, stopping
 from autoresearch_kit.campaign import Campaign, open_campaign
 from autoresearch_kit.errors import CampaignError, RunLost
 from autoresearch_kit.experiment import Experiment
@@ -54,6 +54,8 @@ def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run
             return run
         _make_room(run, again=again)
         if not folder.exists():
+            sandbox.warn()
+            seal.check(campaign)  # rather before the training than after it
             _make(run, _spec(experiment, replicate))
     runner.launch(folder, "train")
     return run

@@ -61,17 +61,18 @@ class Model(Model):
     "experts with a capacity for each batch": """
 class Model(Model):
     def make(self, width):
-        self.route = nn.Linear(width, 4)
+        self.register_buffer("route", torch.randn(width, 4))  # balanced, as it never learns
+        self.shared = nn.Linear(width, width)  # for whom finds its expert full
         self.experts = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
 
     def mix(self, h):
         flat = h.flatten(0, 1)
-        weight, which = self.route(flat).softmax(-1).max(-1)
+        weight, which = (F.rms_norm(flat, (flat.size(1),)) @ self.route).softmax(-1).max(-1)
         mixed = torch.zeros_like(flat)
         for e, expert in enumerate(self.experts):
             at = (which == e).nonzero()[: int(1.25 * len(flat) / 4), 0]
             mixed[at] = weight[at, None] * expert(flat[at])
-        return h + mixed.view_as(h)
+        return h + self.shared(h) + 0.5 * mixed.view_as(h)
 """,
     "convolution in time": """
 class Model(Model):

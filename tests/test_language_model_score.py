@@ -158,7 +158,7 @@ def run_module(bench: Bench, **changes: str | None) -> subprocess.CompletedProce
     env: dict[str, str | None] = {
         **os.environ,
         **{name: str(bench.folder(folder)) for name, folder in folders.items()},
-        "PYTHONPATH": str(Path(sandbox.__file__).parents[1]),
+        "PYTHONPATH": str(Path(sandbox.__file__).parents[2]),
         **changes,
     }
     baseline = bench.folder("baseline")

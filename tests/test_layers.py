@@ -49,7 +49,6 @@ ROWS = (
         "widgets",
     },
     {
-        "boxes",
         "child",
         "clock",
         "curve",
@@ -58,12 +57,9 @@ ROWS = (
         "outcome",
         "runner",
         "sandbox",
-        "seatbelt",
         "supervisor",
-        "syscalls",
         "training",
         "tree",
-        "warden",
         "workplace",
     },
     {"tasks"},
@@ -72,6 +68,7 @@ ROWS = (
         "admission",
         "audits",
         "campaign",
+        "comparison",
         "contract",
         "decide",
         "duplicates",
@@ -107,7 +104,7 @@ ROWS = (
         "transfers",
     },
     {"dashboards", "display", "pages", "plots", "reviews"},
-    {"terminal", "commands", "cli", "__main__"},
+    {"terminal", "named", "commands", "cli", "__main__"},
     {"__init__"},
 )
 LONGEST = 420  # lines of a file

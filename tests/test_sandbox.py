@@ -192,7 +192,7 @@ def test_killing_the_parent_kills_the_whole_tree(boxed: bool, mark: str) -> None
             "import time; from autoresearch_kit import sandbox;"
             f"sandbox.untrusted(['sh', '-c', {script!r}], sandbox={boxed}); time.sleep(1000)",
         ],
-        env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[2])},
     )
     wait_for(lambda: len(running(mark)) >= 2, "daemon and command")
     parent.kill()

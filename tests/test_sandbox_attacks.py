@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from autoresearch_kit import sandbox, syscalls
+from autoresearch_kit import sandbox
+from autoresearch_kit.sandbox import syscalls
 from tests.untrusted import as_nobody, needs_root, needs_sandbox, python, run, shell
 
 pytestmark = needs_sandbox

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from autoresearch_kit import boxes, obstacles, sandbox, seatbelt, syscalls
+from autoresearch_kit import sandbox
+from autoresearch_kit.sandbox import boxes, obstacles, seatbelt, syscalls
 from tests.untrusted import needs_root, needs_sandbox, python
 
 ALLOWED = 0x7FFF0000
@@ -127,7 +128,7 @@ def test_where_namespaces_are_used_up_the_setting_is_named() -> None:
 
 @needs_sandbox
 def test_inside_a_sandbox_there_is_none_and_it_says_why() -> None:
-    kit = Path(sandbox.__file__).parents[1]
+    kit = Path(sandbox.__file__).parents[2]
     code = ASK.format(path=[str(kit), *(p for p in sys.path if p)])
     status, output = python(code, read=[kit / "autoresearch_kit"])
     assert status == 0, output

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from autoresearch_kit import boxes, limits, sandbox
+from autoresearch_kit import sandbox
+from autoresearch_kit.sandbox import boxes, limits
 from tests.untrusted import as_nobody, both, needs_root, needs_sandbox, python, shell, wait_for
 
 MB = 1 << 20
@@ -235,7 +236,7 @@ def test_nothing_runs_when_the_parent_ends_while_the_sandbox_is_made(tmp_path: P
         parent = subprocess.Popen(
             [sys.executable, "-c", code],
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(sandbox.__file__).parents[2])},
         )
         assert parent.stdout is not None
         parent.stdout.readline()

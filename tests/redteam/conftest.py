@@ -77,10 +77,11 @@ def model(ground: harness.Ground, request: pytest.FixtureRequest) -> harness.Ran
     long = "not acceptance" not in request.config.getoption("-m")
     import torch
 
-    text = Path(torch.__file__).parent / "nn" / "modules" / "*.py"
+    text = [str(Path(torch.__file__).parent / name / "*.py") for name in ("nn/modules", "optim")]
+    more = [str(Path(torch.__file__).parent / name / "*.py") for name in ("_dynamo", "_inductor")]
     with surrounded(ground, "model"):
         folder = ground.folder / "hosts" / "model"
-        profile, data = ("smoke", None) if long else ("tiny", str(text))
+        profile, data = ("smoke", text + more) if long else ("tiny", text)
         lab = ark.new_lab(folder, task="language_model", profile=profile, data=data)
         harness.plant_in(folder, ground.planted, "model")
         allow = tuple(harness.admission.REFUSED)
@@ -114,7 +115,7 @@ def printed(ground: harness.Ground) -> harness.Range:
             train="python fit.py",
             metric="val_loss",
             goal="minimize",
-            noise=0.001,
+            noise=0.0001,
             timeout_seconds=15,
             allow=tuple(harness.admission.REFUSED),
         )

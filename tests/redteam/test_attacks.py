@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,11 +32,10 @@ pytestmark = pytest.mark.skipif(
 SLACK = 0.02  # of the honest score: two honest runs of the language model differ by less
 
 
-def cases(host: str) -> list[object]:
+def cases(host: str) -> list[Any]:
+    long = pytest.mark.acceptance
     return [
-        pytest.param(
-            attack, id=attack.name, marks=[pytest.mark.acceptance] * ("only" in attack.notes)
-        )
+        pytest.param(attack, id=attack.name, marks=[long] * ("only" in attack.notes))
         for attack in harness.attacks(host)
     ]
 
@@ -94,7 +94,7 @@ def test_a_compressor_can_not(attack, compressor, ground):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("attack", cases("model"))
+@pytest.mark.parametrize("attack", [case for case in cases("model") if not case.marks])
 def test_a_language_model_can_not(attack, model, ground):
     withstand(attack, model, ground)
 

@@ -1,7 +1,7 @@
 """Attach to other processes, and read and write their memory."""
 
 # ends: honest or crash
-# admission: lets it in
+# admission: paths
 import contextlib
 import ctypes
 

@@ -124,7 +124,8 @@ def views(
     mounts = {Path(os.path.realpath(p)): "--bind" for p in homes if p != p.parent and p.is_dir()}
     hidden = {place for p in hide if (place := Path(os.path.realpath(p))).exists()}
     hidden -= {place for place in hidden if hidden & {*place.parents}}  # they are gone with it
-    mounts |= dict.fromkeys((*prefixes(Path(sys.executable)), Path(__file__).parent), "--ro-bind")
+    judges = (*prefixes(Path(sys.executable)), Path(__file__).parents[1])
+    mounts |= dict.fromkeys(judges, "--ro-bind")
     mounts |= {place: "--tmpfs" if place.is_dir() else "" for place in hidden}
     shown = {Path(os.path.realpath(p)): "--ro-bind" for p in read if Path(p).exists()}
     mounts |= shown | {cwd: "--bind"}

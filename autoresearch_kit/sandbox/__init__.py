@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from autoresearch_kit import boxes, limits, obstacles, seatbelt, syscalls, warden
+from autoresearch_kit.sandbox import boxes, limits, obstacles, seatbelt, syscalls, warden
 
 FILE_SIZE = 8 << 30
 TMP_SIZE = 2 << 30

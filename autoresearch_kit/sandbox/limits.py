@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from autoresearch_kit import boxes
+from autoresearch_kit.sandbox import boxes
 
 OPEN_FILES = 4096
 FEWEST_PROCESSES = 400  # the kernel's smallest limit for a namespace is 301, some of it reserved
