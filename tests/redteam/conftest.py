@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 import autoresearch_kit as ark
+from autoresearch_kit import admission, git
 from tests.conftest import PRINTED
-from tests.redteam import harness
+from tests.redteam import harness, surroundings
 
 # The machine's temporary folder looks empty from inside of the sandbox, whatever lies in it; so
 # what is to be attacked lies elsewhere.
@@ -22,7 +24,7 @@ PLACES = (Path("/var/tmp"), Path.home())
 
 
 @contextlib.contextmanager
-def surrounded(ground: harness.Ground, name: str) -> Iterator[None]:
+def surrounded(ground: surroundings.Ground) -> Iterator[None]:
     """Be the user whose machine it is, while a campaign is made or attacked."""
     runtime = ground.folder / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
@@ -37,15 +39,15 @@ def surrounded(ground: harness.Ground, name: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def ground() -> Iterator[harness.Ground]:
+def ground() -> Iterator[surroundings.Ground]:
     place = next(p for p in PLACES if os.access(p, os.W_OK))
-    made = harness.ground(Path(tempfile.mkdtemp(prefix="redteam-", dir=place)))
+    made = surroundings.ground(Path(tempfile.mkdtemp(prefix="redteam-", dir=place)))
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def compressor(ground: harness.Ground) -> harness.Range:
+def compressor(ground: surroundings.Ground) -> harness.Range:
     """A task of this folder: a text compressor, judged on texts that it never saw."""
     host = ground.folder / "hosts" / "compressor"
     shutil.copytree(harness.FOLDER / "host", host)
@@ -58,12 +60,12 @@ def compressor(ground: harness.Ground) -> harness.Range:
     ground.planted.write(host / "data" / "test" / "00.txt", "test-texts")
     ground.planted.write(host / "data" / "val" / "99.txt", "val-texts")
     (host / ".gitignore").write_text("data/\n.env\n")
-    with surrounded(ground, "compressor"):
+    with surrounded(ground):
         git_here(host, "init", "-q", "-b", "main")
         git_here(host, "add", ".")
         git_here(host, "commit", "-qm", "first")
-        harness.plant_in(host, ground.planted, "compressor")
-        campaign = ark.open_campaign(host, tag="r", allow=tuple(harness.admission.REFUSED))
+        surroundings.plant_in(host, ground.planted, "compressor")
+        campaign = ark.open_campaign(host, tag="r", allow=tuple(admission.REFUSED))
         worse = (host / "fast.py").read_text().replace("SIZE = 8192", "SIZE = 256")
         known = ground.known(host, campaign.state, host / "data")
         made = harness.Range(campaign, "fast.py", worse, ground.planted, known)
@@ -72,19 +74,19 @@ def compressor(ground: harness.Ground) -> harness.Range:
 
 
 @pytest.fixture(scope="session")
-def model(ground: harness.Ground, request: pytest.FixtureRequest) -> harness.Range:
+def model(ground: surroundings.Ground, request: pytest.FixtureRequest) -> harness.Range:
     """A lab of the language model; its profile is tiny, and smoke in the acceptance suite."""
     long = "not acceptance" not in request.config.getoption("-m")
     import torch
 
     text = [str(Path(torch.__file__).parent / name / "*.py") for name in ("nn/modules", "optim")]
     more = [str(Path(torch.__file__).parent / name / "*.py") for name in ("_dynamo", "_inductor")]
-    with surrounded(ground, "model"):
+    with surrounded(ground):
         folder = ground.folder / "hosts" / "model"
         profile, data = ("smoke", text + more) if long else ("tiny", text)
         lab = ark.new_lab(folder, task="language_model", profile=profile, data=data)
-        harness.plant_in(folder, ground.planted, "model")
-        allow = tuple(harness.admission.REFUSED)
+        surroundings.plant_in(folder, ground.planted, "model")
+        allow = tuple(admission.REFUSED)
         campaign = ark.open_campaign(lab, tag="r", allow=allow)
         worse = (folder / "train.py").read_text().replace("EMBED_LR = 0.6", "EMBED_LR = 0.01")
         worse = worse.replace("MATRIX_LR = 0.04", "MATRIX_LR = 0.01")
@@ -98,16 +100,16 @@ def model(ground: harness.Ground, request: pytest.FixtureRequest) -> harness.Ran
 
 
 @pytest.fixture(scope="session")
-def printed(ground: harness.Ground) -> harness.Range:
+def printed(ground: surroundings.Ground) -> harness.Range:
     """A host that prints its number itself: the weakest contract that there is."""
     host = ground.folder / "hosts" / "printed"
     host.mkdir(parents=True)
     (host / "fit.py").write_text(PRINTED)
-    with surrounded(ground, "printed"):
+    with surrounded(ground):
         git_here(host, "init", "-q", "-b", "main")
         git_here(host, "add", ".")
         git_here(host, "commit", "-qm", "first")
-        harness.plant_in(host, ground.planted, "printed")
+        surroundings.plant_in(host, ground.planted, "printed")
         campaign = ark.open_campaign(
             host,
             tag="r",
@@ -117,7 +119,7 @@ def printed(ground: harness.Ground) -> harness.Range:
             goal="minimize",
             noise=0.0001,
             timeout_seconds=15,
-            allow=tuple(harness.admission.REFUSED),
+            allow=tuple(admission.REFUSED),
         )
         worse = PRINTED.replace("STEPS = 40", "STEPS = 10")
         known = ground.known(host, campaign.state, host)
@@ -126,11 +128,11 @@ def printed(ground: harness.Ground) -> harness.Range:
     return made
 
 
-def plant_rows(prepared: Path, split: str, planted: harness.Planted) -> None:
+def plant_rows(prepared: Path, split: str, planted: surroundings.Planted) -> None:
     """Take every row of a split as a secret: as bytes, and as numbers in a text."""
     content = np.fromfile(prepared / split / "rows.bin", np.uint16)
     meta = (prepared / split / "meta.json").read_text()
-    width = int(harness.re.search(r'"T": (\d+)', meta)[1]) + 1
+    width = int(re.search(r'"T": (\d+)', meta)[1]) + 1
     rows = content.reshape(-1, width)[:256]
     for i, row in enumerate(rows):
         planted.raw[f"{split} row {i} as bytes"] = row[1:13].tobytes()
@@ -141,12 +143,10 @@ def plant_rows(prepared: Path, split: str, planted: harness.Planted) -> None:
 
 
 def git_here(repo: Path, *args: str) -> None:
-    harness.git.call(repo, *args)
+    git.call(repo, *args)
 
 
 @pytest.fixture(autouse=True)
-def _surrounded(
-    ground: harness.Ground, request: pytest.FixtureRequest, _alone: None
-) -> Iterator[None]:
-    with surrounded(ground, request.node.name):
+def _surrounded(ground: surroundings.Ground, _alone: None) -> Iterator[None]:
+    with surrounded(ground):
         yield

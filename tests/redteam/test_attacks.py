@@ -23,7 +23,7 @@ import pytest
 import autoresearch_kit as ark
 from autoresearch_kit import sandbox
 from autoresearch_kit.proposers import prompt
-from tests.redteam import harness
+from tests.redteam import harness, surroundings
 
 why_not = sandbox.unavailable()
 pytestmark = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def cases(host: str) -> list[Any]:
     ]
 
 
-def withstand(attack: harness.Attack, target: harness.Range, ground: harness.Ground) -> None:
+def withstand(attack: harness.Attack, target: harness.Range, ground: surroundings.Ground) -> None:
     """Run an attack, and look at all that it may have touched."""
     campaign = target.campaign
     target.forget_keeps()
