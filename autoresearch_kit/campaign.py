@@ -165,9 +165,9 @@ class Campaign:
 
     def _proposal_id(self, commit: str) -> str:
         message = git.commit_info(self.path, commit).message
-        match = re.search(r"^Proposal: (\S+)$", message, re.MULTILINE)
-        if match:
-            return match[1]
+        # The last one is the trailer: a hypothesis may hold such a line too.
+        if found := re.findall(r"^Proposal: (\S+)$", message, re.MULTILINE):
+            return str(found[-1])
         # A person's own commit has no trailer: the proposal remembers it instead.
         return next((p.id for p in proposals.unfinished(self) if p.commit == commit), "")
 

@@ -314,7 +314,7 @@ def draft(
         parent_commit=best.commit,
         hypothesis=records.clean(hypothesis, MAX_HYPOTHESIS) or "no hypothesis",
         proposed=changed,
-        author=author,
+        author=records.clean(author, 200) or "unknown",
         expected=expected,
         cost=dict(cost or {}),
         rejected=rejected,

@@ -221,9 +221,14 @@ def _finite(value: Any) -> Any:
 
 
 def clean(words: str, most: int = 500) -> str:
-    """Return `words` on one line without control characters, at most `most` characters long."""
-    line = " ".join(_CONTROL.sub("", words.encode("utf-8", "replace").decode()).split())
+    """Return `words` on one line, only what can be seen of them, at most `most` characters long.
+
+    Escape sequences of terminals and characters that turn the text around or hide in it are left
+    out.
+    """
+    text = _ESCAPE.sub("", words.encode("utf-8", "replace").decode())
+    line = " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|(?![\t\n\r])[\x00-\x1f\x7f-\x9f]")
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")

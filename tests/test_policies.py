@@ -21,7 +21,7 @@ def test_small_approves_what_is_small_and_clean_and_asks_about_the_rest(nightly)
 
     assert says(text.replace("A = 5", "A = 4")) is True
     assert says(text.replace("A = 5", "A = 4\nC = 1\nD = 1")) == Ask(30, "approve")
-    assert says(text.replace("import time", "import socket, time")) == Ask(30, "approve")
+    assert says(text.replace("import time", "import subprocess, time")) == Ask(30, "approve")
     assert str(policy) == "approve up to 2 clean lines, else ask 30 min, then approve"
 
 

@@ -570,7 +570,7 @@ def test_nonsense_from_a_page_is_answered_and_harms_nothing(propose, sit):
 def test_a_page_of_odd_and_huge_files_is_plain_json(make_host, contract):
     odd = "x = 1\n" + '"""\x00\x1b[31m\u202e\ufeff\U0001f600"""\n' + "# " + "long " * 40_000 + "\n"
     path = make_host({"fit.py": odd})
-    campaign = open_campaign(path, tag="t", **contract)
+    campaign = open_campaign(path, tag="t", allow=("literal", "size"), **contract)
     decide(campaign, {}, "keep", 1.0)
     files = {"fit.py": odd.replace("x = 1", "x = 2")}
     with pytest.raises(ProposalError):
