@@ -83,11 +83,12 @@ class Run:
 
     def __repr__(self) -> str:
         from autoresearch_kit.progress import describe
+        from autoresearch_kit.records import clean
 
         now = self.state
         name = f"<Run {self.experiment:04d} seed {self.seed}: {now['phase']}"
         progress = f" {100 * now['progress']:.0f} %" if now.get("progress") is not None else ""
-        what = now.get("reason") or describe(now)
+        what = clean(now.get("reason") or "") or describe(now)
         return f"{name}{progress}{', ' + what if what else ''}>"
 
     def _repr_html_(self) -> str:

@@ -448,7 +448,7 @@ def test_the_end_of_a_crashed_log_is_told(tmp_path: Path):
     tree = git.write_tree(c.path, {"log.txt": log})
     git.update_refs(c.path, [git.RefUpdate(records.files_ref("nov23", 1), tree)])
     told = section(build(c), "The end of the last log")
-    assert told.rstrip().endswith("  File 'x'\nValueError: no\n```")
+    assert told.rstrip().endswith("|   File 'x'\n| ValueError: no\n```")
     assert "line 98" in told
     assert "line 50" not in told
 

@@ -305,7 +305,8 @@ def crash(past: Past) -> str:
     ref = records.files_ref(past.campaign.tag, last.n)
     log = git.read_bytes(past.campaign.path, ref, "log.txt") or b""
     lines = re.split(r"[\r\n]+", log.decode(errors="replace").strip())[-_LOG_LINES:]
-    return fenced("\n".join(map(plain, lines)), "text") if any(lines) else ""
+    # A bar before each, so that none poses as a line of the prompt's own.
+    return fenced("\n".join(f"| {plain(line)}" for line in lines), "text") if any(lines) else ""
 
 
 def figures(past: Past) -> str:
