@@ -37,9 +37,9 @@ def ablate(campaign: Campaign, *, seeds: int = 2) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each kept change: ``experiment``, ``hypothesis``, ``claimed`` (its gain when it
-        was kept), ``worth`` (how much worse the best state is without it), ``error`` (one standard
-        error of that), ``finding`` (holds, doubtful, harmful, or why it could not be measured).
-        Gains are positive when better.
+        was kept), ``worth`` (how much worse the best state, less the luck that it was picked for,
+        is without it), ``error`` (one standard error of that), ``finding`` (holds, doubtful,
+        harmful, or why it could not be measured). Gains are positive when better.
 
     Raises
     ------
@@ -98,16 +98,21 @@ def _known(campaign: Campaign, n: int, best: int, seeds: int) -> Record | None:
 def _measure(campaign: Campaign, left_out: Experiment, best: Record, seeds: int) -> Record:
     commit = _without(campaign, left_out, best)
     name = f"without{left_out.n:04d}-{best.n:04d}"
-    replicates, crash = [], ""
+    replicates, crash, odd = [], "", ""
     for seed in range(1, seeds + 1):
         run, state, measured = runs.measure(left_out, seed, name=name, commit=commit)
         if crash := results.crash_reason(state, measured["val"]):
             break
         replicates.append(results.replicate(run, state, measured["val"]))
+        odd = odd or results.suspicion(measured["val"])
     words = f"{best.n:04d} without {left_out.n:04d}: {left_out.hypothesis}"
-    found = {"finding": records.clean(f"the best state crashes without it: {crash}")}
+    found: dict[str, Any] = {
+        "finding": records.clean(f"the best state crashes without it: {crash}")
+    }
     if not crash:
         found = _worth(campaign, best, replicates)
+    if odd and not crash:
+        found["finding"] = records.clean(f"{found['finding']}; a person must look: {odd}")
     later = ledger.later(
         campaign,
         best,
@@ -133,18 +138,27 @@ def _measure(campaign: Campaign, left_out: Experiment, best: Record, seeds: int)
 def _worth(
     campaign: Campaign, best: Record, without: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return how much better the best state is than the runs `without` a change, and a finding."""
-    variant = dataclasses.replace(best, n=-1, replicates=tuple(without))
-    spread = noise.of([*campaign.records(), variant], campaign.task.noise)
-    c = compare(Evidence(best.replicates, without, campaign.task.goal, spread))
+    """Return how much worse the runs `without` a change are than the best state, and a finding.
+
+    The best state counts with what it is believed to be worth: the luck that it was picked for
+    would be added to every change.
+    """
+    known = campaign.records()
+    # After all others: the first code is the starting point, which the noise always counts.
+    variant = dataclasses.replace(best, n=known[-1].n + 1, replicates=tuple(without))
+    spread = noise.of([*known, variant], campaign.task.noise)
+    c = compare(
+        Evidence(without, best.replicates, campaign.task.goal, spread, believed=best.evidence)
+    )
+    worth = 0.0 - c.gain  # never -0.0
     error = 0.0 if c.noise.sd == 0 else c.error
     if error is None:
         finding = "doubtful: how much runs of the same code differ isn't known; give seeds=3"
-    elif c.gain == 0 or abs(c.gain) < HOLDS * error:
+    elif worth == 0 or abs(worth) < HOLDS * error:
         finding = "doubtful: hardly a difference is to be seen without it"
     else:
-        finding = "holds" if c.gain > 0 else "harmful: the best state is better without it"
-    return {"worth": c.gain, "error": error, "finding": finding}
+        finding = "holds" if worth > 0 else "harmful: the best state is better without it"
+    return {"worth": worth, "error": error, "finding": finding}
 
 
 def _without(campaign: Campaign, left_out: Experiment, best: Record) -> str:

@@ -12,12 +12,12 @@ import hashlib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from autoresearch_kit import files, ledger, noise, records, render, results, runs
 from autoresearch_kit.campaign import Campaign
+from autoresearch_kit.comparison import Evidence, compare
 from autoresearch_kit.errors import CampaignError
-from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.records import Record
 
 EVERY = 10
@@ -25,6 +25,9 @@ EVERY = 10
 
 HALF = 0.5
 """Share of the claimed gain below which the audit raises an alarm."""
+
+Values: TypeAlias = dict[str, dict[str, list[float]]]
+"""The metric of each run, by state (``start``, ``best``) and split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +41,17 @@ class Audit:
     best
         The number of the best state then.
     claimed
-        The gain over the starting point as the campaign's records have it.
+        The gain over the starting point that the best state is believed to be worth: without the
+        luck that it was picked for, where its verdict says so (see `comparison`), else as measured.
     fresh
-        The gain on the validation data with fresh seeds.
+        The gain on the validation data with fresh seeds; None when the best state crashed.
     sealed
         The gain on the sealed test split; None where the task has none.
     error
-        Standard error of `sealed`, or of `fresh` where there is no test split.
+        Standard error of `sealed`, or of `fresh` where there is no test split; None without either.
     alarm
-        Whether less than half of what was claimed is there.
+        Whether less than half of what was claimed is there, the best state crashed on a fresh seed,
+        or the scorer wants a person to look at it.
     reason
         All of it in a sentence.
     """
@@ -54,9 +59,9 @@ class Audit:
     n: int
     best: int
     claimed: float
-    fresh: float
+    fresh: float | None
     sealed: float | None
-    error: float
+    error: float | None
     alarm: bool
     reason: str
 
@@ -68,14 +73,18 @@ class Audit:
         return render.card(
             {
                 "audit": f"{self.n:04d} of the best state {self.best:04d}",
-                "found": "less than half of the claimed gain" if self.alarm else "fine",
+                "found": "alarm" if self.alarm else "fine",
                 "claimed gain": f"{self.claimed:.4g}",
-                "with fresh seeds": f"{self.fresh:.4g}",
-                "on sealed test data": "none" if self.sealed is None else f"{self.sealed:.4g}",
-                "standard error": f"{self.error:.2g}",
+                "with fresh seeds": _figure(self.fresh),
+                "on sealed test data": _figure(self.sealed),
+                "standard error": _figure(self.error, 2),
                 "in words": self.reason,
             }
         )
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "none" if value is None else f"{value:.{digits}g}"
 
 
 def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
@@ -93,7 +102,8 @@ def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
     Raises
     ------
     CampaignError
-        When nothing was kept yet, or one of the runs crashed.
+        When nothing was kept yet, or the starting point crashed. A crash of the best state is a
+        finding.
     """
     if seeds < 1:
         raise CampaignError(f"seeds={seeds}; expected 1 or more")
@@ -105,19 +115,12 @@ def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
         )
     if known := _known(campaign, best, seeds):
         return known
-    splits = ("val", "test") if campaign.task.score else ("val",)
-    pair = {"start": campaign.experiment(0), "best": campaign.experiment(best.n)}
-    values: dict[str, dict[str, list[float]]] = {who: {} for who in pair}
     fresh = _seeds(campaign, best.commit, seeds)
-    for i, seed in enumerate(fresh):
-        for who, experiment in pair.items():  # in turns: the machine may change meanwhile
-            print(
-                f"Audit of {best.n:04d}: {who} {experiment.n:04d}, run {i + 1} of {seeds}.",
-                flush=True,
-            )
-            for split, value in _values(experiment, f"audit{best.n:04d}-{who}", seed, splits):
-                values[who].setdefault(split, []).append(value)
-    found = _compare(campaign, best, values)
+    values, crash, odd = _measure(campaign, best, fresh)
+    found = _crashed(campaign, best, crash) if crash else _compare(campaign, best, values)
+    if odd:
+        words = records.clean(f"{found.reason}; a person must look at the best state: {odd}")
+        found = dataclasses.replace(found, alarm=True, reason=words)
     figures = {**dataclasses.asdict(found), "seeds": fresh, "values": values}
     with files.locked(campaign.state / "decide.lock"):
         if known := _known(campaign, best, seeds):
@@ -134,51 +137,88 @@ def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
     return dataclasses.replace(found, n=record.n)
 
 
-def latest(campaign: Campaign) -> Record | None:
-    """Return the record of the last audit; None when there was none."""
-    found = [record for record in campaign.standing().later if record.kind == "audit"]
-    return found[-1] if found else None
-
-
 def due(campaign: Campaign) -> bool:
     """Tell whether ten or more of the kept experiments came after the last audit."""
-    line, last = campaign.standing().line, latest(campaign)
-    audited = line.index(last.about) if last and last.about in line else 0
-    return len(line) - 1 - audited >= EVERY
+    line = campaign.standing().line
+    # A rewind may have taken the last audited state away; an earlier one counts then.
+    audited = [line.index(each.about) for each in _audits(campaign) if each.about in line]
+    return len(line) - 1 - max(audited, default=0) >= EVERY
+
+
+def _audits(campaign: Campaign) -> list[Record]:
+    return [record for record in campaign.standing().later if record.kind == "audit"]
 
 
 def _known(campaign: Campaign, best: Record, seeds: int) -> Audit | None:
-    before = latest(campaign)
-    if before is None or before.about != best.n or len(before.evidence["seeds"]) < seeds:
-        return None
-    return _read(before)
+    for record in reversed(_audits(campaign)):
+        if record.about == best.n and len(record.evidence.get("seeds", ())) >= seeds:
+            return _read(record)
+    return None
 
 
-def _values(
-    experiment: Experiment, name: str, seed: int, splits: Sequence[str]
-) -> list[tuple[str, float]]:
-    _, state, measured = runs.measure(experiment, seed, name=name, splits=splits)
-    found = []
-    for split, result in measured.items():
-        if reason := results.crash_reason(state, result):
-            raise CampaignError(
-                f"{experiment.n:04d} crashed on seed {seed}, so the audit has no result: {reason}"
-            )
-        # A scorer that knows of no test split says so by not naming it.
-        if result.get("split", "val") == split:
-            found.append((split, float(result["value"])))
-    return found
+def _measure(campaign: Campaign, best: Record, seeds: Sequence[int]) -> tuple[Values, str, str]:
+    """Run the start and the best state on each seed and score them on each split.
+
+    Returns
+    -------
+    tuple
+        The values; why the best state crashed, if it did; what of it a person must look at.
+
+    Raises
+    ------
+    CampaignError
+        When the start crashed: then there is nothing to compare with.
+    """
+    values: Values = {"start": {}, "best": {}}
+    splits, odd = (("val", "test") if campaign.task.score else ("val",)), ""
+    for i, seed in enumerate(seeds, 1):
+        for who, n in (("start", 0), ("best", best.n)):  # in turns: the machine may change
+            print(f"Audit of {best.n:04d}: {who} {n:04d}, run {i} of {len(seeds)}.", flush=True)
+            name, experiment = f"audit{best.n:04d}-{who}", campaign.experiment(n)
+            _, state, measured = runs.measure(experiment, seed, name=name, splits=splits)
+            for split, result in measured.items():
+                if reason := results.crash_reason(state, result):
+                    if who == "best":
+                        return values, f"on seed {seed}: {reason}", odd
+                    raise CampaignError(
+                        f"{n:04d} crashed on seed {seed}, so the audit has no result: {reason}"
+                    )
+                if who == "best":
+                    odd = odd or results.suspicion(result)
+                # A scorer that knows of no test split says so by not naming it.
+                if result.get("split", "val") == split:
+                    values[who].setdefault(split, []).append(float(result["value"]))
+    return values, "", odd
+
+
+def _crashed(campaign: Campaign, best: Record, crash: str) -> Audit:
+    claimed, told = _claimed(campaign, best)
+    words = f"{told} is not there with fresh seeds: the best state crashes {crash}"
+    return Audit(-1, best.n, claimed, None, None, None, True, records.clean(words))
+
+
+def _claimed(campaign: Campaign, best: Record) -> tuple[float, str]:
+    """Return what the best state is believed to gain over the starting point; and in words."""
+    sign = 1.0 if campaign.task.goal == "minimize" else -1.0
+    start = campaign.experiment(0).record
+    assert start is not None  # both were kept
+    assert start.value is not None
+    assert best.value is not None
+    claimed = measured = sign * (start.value - best.value)
+    if "worth" in best.evidence:
+        spread = noise.of(campaign.records(), campaign.task.noise)
+        runs_of = start.replicates, best.replicates
+        shown = Evidence(*runs_of, campaign.task.goal, spread, believed=best.evidence)
+        claimed = sign * (start.value - compare(shown).old)
+    luck = f" ({measured:.4g} with its luck)" if f"{claimed:.4g}" != f"{measured:.4g}" else ""
+    return claimed, f"the claimed gain of {claimed:.4g}{luck} over the starting point"
 
 
 def _compare(
     campaign: Campaign, best: Record, values: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> Audit:
     sign = 1.0 if campaign.task.goal == "minimize" else -1.0
-    start = campaign.experiment(0).record
-    assert start is not None  # both were kept
-    assert start.value is not None
-    assert best.value is not None
-    claimed = sign * (start.value - best.value)
+    claimed, told = _claimed(campaign, best)
 
     def gain(split: str) -> float:
         old, new = (statistics.fmean(values[who][split]) for who in ("start", "best"))
@@ -192,10 +232,7 @@ def _compare(
     alarm = measured < HALF * max(claimed, 0.0)
     where = "on the sealed test data" if sealed is not None else "with fresh seeds"
     percent = f" ({100 * measured / claimed:.0f} %)" if claimed > 0 else ""
-    words = (
-        f"of the claimed gain of {claimed:.4g} over the starting point, {measured:.4g} ± "
-        f"{error:.2g}{percent} is there {where}"
-    )
+    words = f"of {told}, {measured:.4g} ± {error:.2g}{percent} is there {where}"
     if sealed is not None:
         words += f", and {fresh:.4g} on the validation data with the same fresh seeds"
     if alarm:

@@ -90,22 +90,31 @@ class Campaign:
             _stood[key] = found, standing.of(found)
         return _stood[key][1]
 
-    def experiment(self, n: int) -> Experiment:
-        """Return experiment `n`.
+    def experiment(self, n: int | Experiment) -> Experiment:
+        """Return experiment `n`, a number or an experiment of this campaign as it is now.
 
         Raises
         ------
         CampaignError
-            When there is none with this number.
+            When there is none with this number, or it is an experiment of another campaign.
         """
+        if isinstance(n, Experiment):
+            if n.campaign.state != self.state:
+                raise CampaignError(
+                    f"experiment {n.n:04d} is of campaign {n.campaign.tag} in {n.campaign.path}, "
+                    f"not of {self.tag} in {self.path}; type campaign.experiment({n.n}) for the "
+                    "one with this number here"
+                )
+            n = n.n
         known = self.records()
         for record in known:
             if record.n == n:
                 return self._experiment(record)
         for record in self.standing().later:
             if record.n == n:
+                what = records.KINDS.get(record.kind, f"a record ({record.kind})")
                 raise CampaignError(
-                    f"{n:04d} is no experiment but {records.KINDS[record.kind]} of "
+                    f"{n:04d} is no experiment but {what} of "
                     f"{record.about:04d}; type campaign.experiment({record.about}), or "
                     f"ark.show(campaign, {n}) to look at it."
                 )
@@ -298,7 +307,7 @@ def _begin(path: Path, tag: str, start: Any, decide: Any, given: Mapping[str, An
     fixed = contracts.of(path, first, given)
     settings = {
         "campaign": tag,
-        **_spelt(decide or "two_stage"),
+        **rules.spell(decide or "two_stage"),
         "sealed": seal.of(path, fixed, git.common_dir(path) / "autoresearch" / tag / "seal.json"),
         "started": ledger.now(),
         "versions": ledger.versions(),
@@ -325,13 +334,6 @@ def _begin(path: Path, tag: str, start: Any, decide: Any, given: Mapping[str, An
     if worktree is not None and at_branch == first:
         git.fast_forward(worktree, commit)
     return commit
-
-
-def _spelt(decide: Any) -> dict[str, str]:
-    """Return a rule, given by name, as a function or by settings, as settings hold it."""
-    if isinstance(decide, Mapping):
-        return {key: decide[key] for key in ("decide", "decide_source") if key in decide}
-    return rules.spell(decide)
 
 
 def _start_commit(path: Path, start: Any, at_branch: str | None) -> str:
@@ -368,10 +370,15 @@ def _check_same(
     fixed_values = {key: getattr(fixed, key) for key in contracts.typed(given)} if given else {}
     asked = contracts.typed(given) if given else {}
     if decide is not None:
-        spelt = _spelt(decide)
+        spelt = rules.spell(decide)
         asked |= spelt
         fixed_values |= {key: settings.get(key) for key in spelt}
     for key, value in asked.items():
+        if value != fixed_values[key] and key == "decide_source":
+            raise CampaignError(
+                f"campaign {tag} was started with another text of the rule {asked['decide']}; look "
+                "at it with git show, or start another campaign: tag=..."
+            )
         if value != fixed_values[key]:
             raise CampaignError(
                 f"campaign {tag} was started with {key} = {fixed_values[key]!r}, not {value!r}; "

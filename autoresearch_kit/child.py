@@ -45,7 +45,9 @@ class Log:
         name = re.escape(metric.encode())
         self._metric = metric.encode()
         self._pattern = re.compile(
-            rb"(?<![\w./-])" + name + rb"[\"']?\s*[:=]\s*(" + number + rb")(?!\w)", re.IGNORECASE
+            # What goes on after the number is another word: 0.x, 1.2.3, 0,5.
+            rb"(?<![\w./-])" + name + rb"[\"']?\s*[:=]\s*(" + number + rb")(?!\.*\w|,\d)",
+            re.IGNORECASE,
         )
 
     def add(self, chunk: bytes) -> None:

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from typing import Any
+
+from autoresearch_kit.account import Account, mean, round_ratio, trimmed_mean
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 
-RATIO_STEP = 0.04  # ratios are rounded to powers of exp(0.04)
-SAME_COST = 0.05  # |ln ratio| up to here is 1: most patches don't change the cost
 TURN_SECONDS = 0.05  # a turn is one step, or as many as take this long
 MIN_PAIRS = 8
 PAIRS_ERROR = 0.01  # standard error of ln ratio that ends the turns early
@@ -34,59 +33,11 @@ DEARER = 0.1  # of the budget, by which a run may cost more than measured before
 DEARER_LOOKS = 2
 SETUP_BESIDE, SETUP_BEFORE = 1.25, 1.5  # times the baseline's set-up: at the same time, or long ago
 SETUP_SECONDS = 0.25
-
-
-def round_ratio(ratio: float, error: float = 0.0) -> float:
-    """Return a cost ratio in geometric steps of 4 %, and 1 for all within 5 % of it.
-
-    `error` is the standard error of its logarithm. One more of it counts as equal too: most patches
-    don't change the cost, so on a busy machine a small difference is more likely none.
-    """
-    log = math.log(ratio)
-    if abs(log) <= SAME_COST + error:
-        return 1.0
-    # One step from 1 lies within what counts as equal, so that the next one up is taken.
-    steps = max(2, round(abs(log) / RATIO_STEP))
-    return math.exp(math.copysign(RATIO_STEP * steps, log))
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the arithmetic mean; the standard library's takes 20 ms to import."""
-    return math.fsum(values) / len(values)
-
-
-def trimmed_mean(values: Sequence[float]) -> float:
-    """Return the mean without the lowest and the highest fifth, so that outliers don't count."""
-    ordered = sorted(values)
-    cut = len(ordered) // 5
-    return mean(ordered[cut : len(ordered) - cut])
-
-
-class Account:
-    """Work and cost of one child since its first step."""
-
-    def __init__(self) -> None:
-        self.started = False
-        self.tokens = 0
-        self.seconds = 0.0
-        self.step_tokens = 0  # the last step's
-        self.turn_tokens = 0
-        self.turn_seconds = 0.0
-
-    def add(self, tokens: int, seconds: float) -> None:
-        """Book a step; `seconds` is the reading since the first step began."""
-        self.tokens += tokens
-        self.step_tokens = tokens
-        self.turn_tokens += tokens
-        # Whatever it burnt while it should have waited is charged to its own next turn.
-        self.turn_seconds += seconds - self.seconds
-        self.seconds = seconds
-
-    def end_turn(self) -> float:
-        """Return the turn's cost in seconds a token, and begin a new one."""
-        cost = self.turn_seconds / max(1, self.turn_tokens)
-        self.turn_tokens, self.turn_seconds = 0, 0.0
-        return cost
+SETUP_SHARE = 0.5  # of the budget, or 0.5 s; where set-up takes as much, what is left is no run
+# By how much the last step may go beyond the budget: as much as a step before it did take, up to a
+# quarter of the budget, or one of these where that is more.
+LONGEST_STEP, LATE_SHARE = 0.25, 0.03
+LATE_SECONDS, LATE_SECONDS_BY_WALL = 0.2, 2.0
 
 
 class Clock:
@@ -182,7 +133,8 @@ class Clock:
     def set_up(self, own: float, beside: float | None, before: float | None) -> None:
         """Let set-up that is far dearer than the baseline's count towards a budget on a CPU.
 
-        Nobody can tell imports and compilation from training that begins too early.
+        Nobody can tell imports and compilation from training that begins too early. From half of
+        the budget on it is a failure: what can't be charged would be free.
 
         Parameters
         ----------
@@ -192,7 +144,16 @@ class Clock:
         """
         usual, times = (before, SETUP_BEFORE) if beside is None else (beside, SETUP_BESIDE)
         if self.kind != "wall" and usual is not None:
-            self.setup_charged = max(0.0, own - times * usual - SETUP_SECONDS)
+            free = times * usual + SETUP_SECONDS
+            self.setup_charged = max(0.0, own - free)
+            most = SETUP_SHARE * max(1.0, self.budget_seconds)
+            if self.setup_charged >= most:
+                self.failure = (
+                    f"timeout: set-up used {own:.2f} CPU seconds, of which {free:.2f} are free "
+                    f"(the baseline's took {usual:.2f}), expected less than {most:.2f} beyond, for "
+                    f"a budget of {self.budget_seconds:g} s; train after clock.start(), and let "
+                    "set-up load and compile less"
+                )
 
     def step(self, who: str, tokens: int, seconds: float) -> None:
         """Book a step of `who` and decide whose turn it is.
@@ -204,7 +165,7 @@ class Clock:
         seconds
             Wall or CPU seconds of that child since its first step, measured from outside.
         """
-        account = self._account(who)
+        account, finished = self._account(who), self.finished
         account.add(tokens, seconds)
         if self._phase == "rate":
             self._measure_rate()
@@ -214,8 +175,10 @@ class Clock:
             self._end_probe(account)
         if who == CANDIDATE:
             self._progress = max(self._progress, self._used())
-            if self._phase == "train" and self.kind == "relative" and not self.finished:
+            if self._phase == "train" and self.kind == "relative" and not finished:
                 self._watch()
+            if self.finished and not finished and not self.failure:
+                self._check_last_step()
 
     def _account(self, who: str) -> Account:
         return self.candidate if who == CANDIDATE else self.baseline
@@ -371,6 +334,10 @@ class Clock:
                 self._fail(expected)
             return
         expected = self._expected + self._stretch(self._probe_cost)
+        if self.finished:  # no time is left for further looks
+            if seconds > EXCESS * expected + DEARER * self.budget_seconds:
+                self._fail(expected)
+            return
         paid = self._paid + self._priced(self._probe_cost)
         due = bool(self._probe_at) and self._progress >= self._probe_at[0]
         # Perhaps the machine is busier than when the baseline was last looked at: look again
@@ -381,6 +348,42 @@ class Clock:
             self._checked = seconds
             self._probe_at = [at for at in self._probe_at if at > self._progress]
             self.turn = BASELINE
+
+    def _check_last_step(self) -> None:
+        """Fail when the step that ended the budget went far beyond it.
+
+        Every run's does by a part of a step. How many tokens are a step is what the code says, so
+        what steps before it took is believed up to a quarter of the budget only.
+        """
+        late, usual = self._late()
+        budget, by_wall = self.budget_seconds, self.kind == "wall"
+        most = max(
+            min(usual, LONGEST_STEP * budget),
+            LATE_SHARE * budget,
+            LATE_SECONDS_BY_WALL if by_wall else LATE_SECONDS,
+        )
+        if late > most:
+            self.failure = (
+                f"timeout: its last step went {late:.2f} {'' if by_wall else 'CPU '}seconds beyond "
+                f"the budget of {budget:g} s, expected {most:.2f} at most; let a step be less work "
+                "(a smaller batch) and call clock.tick() after each"
+            )
+
+    def _late(self) -> tuple[float, float]:
+        """Return by how many seconds the last step went too far, and the longest one before it."""
+        own, budget = self.candidate, self.budget_seconds
+        usual = own.longest_seconds
+        if self.kind != "relative":
+            late = own.seconds + self.setup_charged - budget
+            return min(late, own.step_seconds), usual
+        assert self.baseline_tokens is not None
+        price = budget / self.baseline_tokens * (self.ratio or 1.0)
+        # A price that rose may have moved the end to before this step.
+        late = min(own.tokens - self._total(), own.step_tokens) * price
+        if before := own.tokens - own.step_tokens:
+            paid = min((own.seconds - own.step_seconds) / before, EXCESS_ALONE * price)
+            late = max(late, own.step_seconds - paid * own.step_tokens)
+        return late, max(usual, own.longest_tokens * price)
 
     def _fail(self, expected: float) -> None:
         times = self.candidate.seconds / max(expected, 1e-9)

@@ -161,6 +161,7 @@ def _standing(args: argparse.Namespace, campaign: Campaign) -> str:
         "best": f"{board['best']} {board['unit']}" if board["best"] else "no baseline yet",
         "trains": board["steps"]["training"] + share,
         "for you": f"{waiting} to decide: {review_it}" if waiting else "",
+        "in quarantine": dashboards.quarantined(campaign),
         "failed tries": terminal.failed_tries(campaign),
     }
     night = nights.latest(campaign)

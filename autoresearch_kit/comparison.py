@@ -127,8 +127,9 @@ def compare(evidence: Evidence) -> Comparison:
     ``SE² = s²/m + b² + rows²`` for m runs, where b is the error of what the best state is worth:
     ``s/√n`` for one that was only measured, less for a keep that was shrunk. The gain is shrunk as
     by a normal prior of width τ around zero, ``gain·w/(w + s²/m + rows²)`` with ``w = b² + τ²``,
-    and what the best state is worth moves by as much: a Kalman filter in one dimension. So the
-    gains of a campaign add up to what its best state is worth, and no luck is counted twice.
+    and what the best state is worth moves by as much, with the error
+    ``b² = w·(s²/m + rows²)/(w + s²/m + rows²)``: a Kalman filter in one dimension. So the gains of
+    a campaign add up to what its best state is worth, and no luck is counted twice.
     """
     e, spread = evidence, _noise(evidence)
     sign, sd = (-1.0 if e.goal == "minimize" else 1.0), spread.sd or 0.0
@@ -142,7 +143,7 @@ def compare(evidence: Evidence) -> Comparison:
     width = max(SPREAD * SPREAD * sd * sd, LEARNT * (gain * gain - error * error))
     trust = 1 / (1 + (own + rows) / (variance + width))
     shrunk = trust * gain
-    worth_error = math.sqrt(trust * own)
+    worth_error = math.sqrt(trust * (own + rows))
     return Comparison(
         new, old, gain, later, spread, error, gain / error, shrunk, old + sign * shrunk, worth_error
     )

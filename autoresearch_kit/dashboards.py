@@ -60,6 +60,7 @@ def page(campaign: Campaign) -> render.Page:
         "best": f"{best}{' ' if best else ''}{board['unit'] if best else ''}",
         "now": board["state"],
         "for you": f"{waiting} open: ark.review(campaign.pending())" if waiting else "",
+        "in quarantine": quarantined(campaign),
     }
     shown = rows[-LAST_ROWS:]
     ledger = "\n".join(_line(row) for row in shown)
@@ -70,6 +71,12 @@ def page(campaign: Campaign) -> render.Page:
     html += render.staircase([row[:3] for row in rows]) + f"<p>{left_out}</p>"
     html += render.card({f"{row[0]:04d}": _line(row)[5:] for row in shown})
     return render.Page(text.rstrip(), html)
+
+
+def quarantined(campaign: Campaign) -> str:
+    """Name the experiments that are too good to be true until a person has looked."""
+    found = [f"{r.n:04d}" for r in campaign.records() if r.status == "quarantine"]
+    return f"{', '.join(found)}: look at each, then override it" if found else ""
 
 
 def board_of(campaign: Campaign) -> dict[str, Any]:
@@ -223,6 +230,7 @@ def _night(night: Night) -> dict[str, Any]:
         "discarded": counts.get("discard", 0),
         "crashed": counts.get("crash", 0),
         "refused": counts.get("refused", 0),
+        "quarantined": counts.get("quarantine", 0),
         "failures": now.get("failures", 0),
         "started": asked.get("started"),
         "deadline": asked.get("deadline"),

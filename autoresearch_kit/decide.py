@@ -20,7 +20,7 @@ from autoresearch_kit.comparison import Evidence as Evidence
 from autoresearch_kit.comparison import Replicates as Replicates
 from autoresearch_kit.comparison import mean as mean
 from autoresearch_kit.errors import CampaignError
-from autoresearch_kit.noise import PRIOR_FREEDOM
+from autoresearch_kit.noise import PRIOR_FREEDOM, Noise
 
 SCREEN = 1.3
 """Sigma below which one run is the end of it. With 1, early in a campaign 13 % more runs are made
@@ -94,9 +94,9 @@ def two_stage(evidence: Evidence) -> Verdict:
 
     - One run: below `SCREEN` discard, from `AT_ONCE` keep, between them one more run.
     - Two runs: keep from `CONFIRM` on, if the second alone is better too.
-    - A patch that removes lines, and costs neither more than the noise of a run nor more than half
-      a sigma in two runs, is kept: simpler is better. One that adds `MANY_LINES` has to be worth
-      the noise of a run.
+    - Below that bar, a patch that removes lines, and costs neither more than the noise of a run
+      nor more than half a sigma in two runs, is kept: simpler is better. One that adds
+      `MANY_LINES` has to be worth the noise of a run.
     - A gain of `TOO_GOOD` deviations of a run, or above the task's `suspicious`, is put into
       quarantine until a person looks; after the second run, since a fluke is not worth a person's
       time and one more run of what is sandboxed anyway does no harm.
@@ -133,19 +133,21 @@ def _confirmed(e: Evidence, c: Comparison) -> Verdict:
     bar, count = _bar(CONFIRM, c), len(e.candidate)
     how = f"{_sigma(c, bar)} with {_runs(e)}"
     alone = "the second alone is" if count == 2 else "those after the first alone are"
-    if c.z >= bar and c.later > 0:
-        if words := _suspicion(e, c):
-            return _say("quarantine", f"{words}, in {_runs(e)}: a person must look", e, c, bar)
-        if words := _too_long(e, c):
-            return _say("discard", f"{how}, but {words}", e, c, bar)
-        words = f"{how}, over the bar of {bar:.3g}, and {alone} better too"
-        return _say("keep", words, e, c, bar)
-    if _simpler(e, c):
+    simpler = c.z < bar and _simpler(e, c)
+    if c.z < bar and not simpler:
+        return _say("discard", how + f", under the bar of {bar:.3g}" * (c.z > 0), e, c, bar)
+    # Fewer lines excuse no luck: what only the first run was good for is no change without cost.
+    if c.z >= bar and c.later <= 0:
+        return _say("discard", f"{how}, but {alone} not better", e, c, bar)
+    if words := _suspicion(e, c):
+        return _say("quarantine", f"{words}, in {_runs(e)}: a person must look", e, c, bar)
+    if simpler:
         words = f"{-e.lines} lines less, and {how}: no more than noise"
         return _say("keep", words, e, c, SIMPLER)
-    if c.z >= bar:
-        return _say("discard", f"{how}, but {alone} not better", e, c, bar)
-    return _say("discard", how + f", under the bar of {bar:.3g}" * (c.z > 0), e, c, bar)
+    if words := _too_long(e, c):
+        return _say("discard", f"{how}, but {words}", e, c, bar)
+    words = f"{how}, over the bar of {bar:.3g}, and {alone} better too"
+    return _say("keep", words, e, c, bar)
 
 
 def _unknown(e: Evidence, c: Comparison) -> Verdict:
@@ -196,7 +198,8 @@ def _suspicion(e: Evidence, c: Comparison) -> str:
 
 def _bar(sigma: float, c: Comparison) -> float:
     """Return a bar in sigma, raised while the noise comes from very few runs, as Student's t is."""
-    return sigma * math.sqrt(max(1.0, PRIOR_FREEDOM / c.noise.freedom))
+    # A user's own Noise(sd) has no degree of freedom: it counts as if it had one.
+    return sigma * math.sqrt(max(1.0, PRIOR_FREEDOM / max(1.0, c.noise.freedom)))
 
 
 def _sigma(c: Comparison, bar: float) -> str:
@@ -271,6 +274,7 @@ STATUSES = ("keep", "discard", "quarantine")
 
 PROVIDED: Mapping[str, Any] = {
     "Evidence": Evidence,
+    "Noise": Noise,
     "Verdict": Verdict,
     "math": math,
     "statistics": statistics,

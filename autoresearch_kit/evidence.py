@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoresearch_kit import git, noise, paired, records
@@ -44,8 +47,14 @@ def of(experiment: Experiment, replicates: Replicates, rows: Sequence[bytes]) ->
 def rows_of(campaign: Campaign, record: Record) -> list[bytes]:
     """Return what git has of an experiment's losses row by row, one file a replicate."""
     about = [r for r in campaign.standing().later if r.kind == "repeat" and r.about == record.n]
-    found: list[bytes] = []
-    for each in (record, *about):
-        kept = records.read_attachments(campaign.path, campaign.tag, each.n)
-        found += [kept[name] for name in sorted(kept) if name.startswith("rows-")]
-    return found
+    wanted = [records.files_ref(campaign.tag, each.n) for each in (record, *about)]
+    there = git.refs(campaign.path, *wanted)
+    trees = [there[ref] for ref in wanted if ref in there]
+    return [rows for tree in trees for rows in _rows(campaign.path, tree)]
+
+
+@functools.lru_cache(maxsize=64)
+def _rows(repo: Path, tree: str) -> Sequence[bytes]:
+    """Read the losses row by row in a record's attachments once: a tree can't change."""
+    names = sorted(fnmatch.filter(git.list_files(repo, tree), "rows-*.npz"))
+    return [rows for n in names if (rows := git.read_bytes(repo, tree, n)) is not None]

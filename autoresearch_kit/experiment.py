@@ -92,7 +92,7 @@ class Score:
     sandboxed
         Whether the code under experiment ran in a sandbox.
     note
-        What the user should type when the branch could not follow a keep.
+        What a person should do now: look at a quarantine, move a branch, audit.
     """
 
     n: int
@@ -115,7 +115,8 @@ class Score:
             change = f"{self.best:.4g} -> " if self.best == 0 else f"{self.best:.4f} -> "
         sigma = "" if self.sigma is None else f", {self.sigma:.1f} sigma"
         gain = "" if self.delta is None else f" ({self.delta:+.4f}{sigma})"
-        return f"<Score {self.n:04d} {self.status}: {self.metric} {change}{self.value:.4f}{gain}>"
+        words = f"<Score {self.n:04d} {self.status}: {self.metric} {change}{self.value:.4f}{gain}>"
+        return f"{words}\n{self.note}" if self.note else words
 
     def _repr_html_(self) -> str:
         value = "none" if self.value is None else f"{self.value:.6g}"
@@ -135,6 +136,11 @@ class Score:
 
 def score_of(record: Record, *, best: float | None, note: str = "") -> Score:
     """Return the score that a record holds; `best` is the value that it was compared with."""
+    if record.status == "quarantine":
+        note = (
+            f"Look at it: ark.show(campaign, {record.n}). Then say what it is: "
+            f"ark.override(campaign.experiment({record.n}), 'keep', reason='...'), or 'discard'."
+        )
     return Score(
         n=record.n,
         status=record.status,

@@ -82,7 +82,7 @@ def of(records: Sequence[Record]) -> Grain:
 
 def reason(record: Record) -> str:
     """Return why a verdict came about, "" where the words would tell a score's digits."""
-    plain = record.status in ("keep", "discard")
+    plain = record.status in ("keep", "discard", "quarantine")
     return "" if plain and re.search(r"\d\.\d", record.reason) else record.reason
 
 

@@ -101,7 +101,8 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         metric              float        NaN for a crash or a refusal
         *the metric's name* float        the same again; one column for each metric
         delta               float        against the parent, signed as the metric is
-        best_so_far         float        the best kept metric after this experiment
+        best_so_far         float        the best kept metric after this experiment (the best
+                                         state's own may be worse: a simpler one is a keep too)
         hypothesis          str
         author, approver    str          proposer and person or policy
         edited_by_human     bool         a person changed the proposer's patch
@@ -271,7 +272,8 @@ def _as_of_now(decided: Sequence[Record], notes: list[str]) -> list[Record]:
 
 def _judge(records: Sequence[Record], n: int, status: str) -> int | None:
     """Return which record gave experiment `n` its status, when that is one about it."""
-    judges = [r.n for r in records if r.about == n and r.status == status]
+    given = (r for r in records if r.kind in standing.VERDICTS)
+    judges = [r.n for r in given if r.about == n and r.status == status]
     return judges[-1] if judges else None
 
 

@@ -13,14 +13,19 @@ import datetime
 import platform
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import files, git, records, source
+from autoresearch_kit import files, git, records, source, standing
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 
 if TYPE_CHECKING:
     from autoresearch_kit.campaign import Campaign
+
+
+TRIES = 50
+"""How often a number may be taken by another kernel before the error is told."""
 
 
 def pins(campaign: Campaign) -> dict[int, str]:
@@ -164,27 +169,25 @@ def write(
     pin = _pin_ref(campaign, n)
     # A later record has no pin: one of its number is another kernel's, from a moment before.
     updates.append(git.RefUpdate(pin, *((git.ABSENT, git.ABSENT) if is_later else (None,))))
-    note = ""
-    worktree = git.checked_out(repo, campaign.branch)
-    kept = record.status == "keep" and (record.about is None or record.kind == "override")
-    if kept and worktree is None:
-        move, note = _advance(campaign, record.commit)
+    worktree, target, note = None, _target(campaign, stamped), ""
+    if target is not None:
+        worktree = git.checked_out(repo, campaign.branch)
+        move, note = _move(campaign, target, worktree)
         updates += move
     git.update_refs(repo, updates)
-    if kept and worktree and not git.fast_forward(worktree, record.commit):
-        at = git.resolve(repo, campaign.branch) or ""
-        behind = git.is_ancestor(repo, at, record.commit)
-        what, how = (
-            ("changes of yours", "merge --ff-only")
-            if behind
-            else ("commits that it is not built on", "reset --keep")
-        )
-        note = (
-            f"{campaign.branch} is checked out in {worktree} with {what}, so it stays "
-            f"where it is; the keep is recorded. To follow, commit or stash there and type: "
-            f"git {how} {record.commit[:7]}"
-        )
-    return note
+    if target is None or worktree is None or note or git.fast_forward(worktree, target):
+        return note
+    behind = git.is_ancestor(repo, git.resolve(repo, campaign.branch) or "", target)
+    what, how = (
+        ("changes of yours", "merge --ff-only")
+        if behind
+        else ("commits that it is not built on", "reset --keep")
+    )
+    return (
+        f"{campaign.branch} is checked out in {worktree} with {what}, so it stays "
+        f"where it is; the keep is recorded. To follow, commit or stash there and type: "
+        f"git {how} {target[:7]}"
+    )
 
 
 def append(
@@ -192,45 +195,52 @@ def append(
 ) -> tuple[Record, str]:
     """Write a record about an earlier experiment under the next free number; return it and a note.
 
-    The branch follows when that changed which state is the best; the note is as for `write`.
+    The branch follows when that changes which state is the best; the note is as for `write`.
     """
     with files.locked(campaign.state / "apply.lock"):
-        before = campaign.best.commit
-        while True:
+        for _ in range(TRIES):
             numbered = dataclasses.replace(record, n=next_number(campaign))
-            try:
-                note = write(campaign, numbered, attachments, is_later=True)
-                break
-            except git.RefsMoved:
-                continue  # another kernel took the number in between
-        best = campaign.best.commit
-        if best != before and git.is_ancestor(campaign.path, best, before):
-            note = _retreat(campaign, before, best)
-    return numbered, note
+            with contextlib.suppress(git.RefsMoved):  # another kernel took the number in between
+                return numbered, write(campaign, numbered, attachments, is_later=True)
+        numbered = dataclasses.replace(record, n=next_number(campaign))
+        return numbered, write(campaign, numbered, attachments, is_later=True)
 
 
-def _advance(campaign: Campaign, commit: str) -> tuple[list[git.RefUpdate], str]:
-    ref = f"refs/heads/{campaign.branch}"
-    at = git.resolve(campaign.path, ref)
-    if at is None or git.is_ancestor(campaign.path, at, commit):
-        return [git.RefUpdate(ref, commit, at or git.ABSENT)], ""
+def _target(campaign: Campaign, record: Record) -> str | None:
+    """Return the commit that the branch goes to with a record; None when it stays."""
+    if record.about is None:
+        return record.commit if record.status == "keep" else None
+    found = records.read_all(campaign.path, campaign.tag)
+    best = standing.of([*found, record]).best
+    return best.commit if best and best.commit != campaign.best.commit else None
+
+
+def _move(
+    campaign: Campaign, commit: str, worktree: Path | None
+) -> tuple[list[git.RefUpdate], str]:
+    """Return the branch's part of the transaction, or why it stays and what to type.
+
+    In a checkout it is no part of it: going forward comes after it, going back is a person's.
+    """
+    repo, ref = campaign.path, f"refs/heads/{campaign.branch}"
+    at, before = git.resolve(repo, ref), campaign.best.commit
+    back = commit != before and git.is_ancestor(repo, commit, before)
+    if worktree is not None and not back:
+        return [], ""
+    if worktree is None:
+        follows = at is None or git.is_ancestor(repo, at, commit)
+        if follows or (back and at == before):
+            return [git.RefUpdate(ref, commit, at or git.ABSENT)], ""
+    if back:
+        return [], (
+            f"{campaign.branch} stays where it is, for it is checked out or has other commits; the "
+            f"next experiments start from {commit[:7]} all the same. To move it, type there: "
+            f"git reset --keep {commit[:7]}"
+        )
+    assert at is not None
     return [], (
         f"{campaign.branch} is at {at[:7]}, which is not an ancestor of the kept {commit[:7]}, "
         f"so it stays. To move it, type: git branch --force {campaign.branch} {commit[:7]}"
-    )
-
-
-def _retreat(campaign: Campaign, at: str, commit: str) -> str:
-    """Move the branch from `at` back to `commit`, unless it is elsewhere or checked out."""
-    branch = campaign.branch
-    if git.checked_out(campaign.path, branch) is None:
-        with contextlib.suppress(git.RefsMoved):
-            git.update_refs(campaign.path, [git.RefUpdate(f"refs/heads/{branch}", commit, at)])
-            return ""
-    return (
-        f"{branch} stays where it is, for it is checked out or has other commits; the next "
-        f"experiments start from {commit[:7]} all the same. To move it, type there: "
-        f"git reset --keep {commit[:7]}"
     )
 
 

@@ -97,18 +97,26 @@ def _squares(values: Sequence[float]) -> float:
 
 
 def _groups(records: Iterable[Record]) -> Iterable[Sequence[float]]:
-    """Yield the values of each code that was run more than once."""
-    runs: dict[int, dict[object, tuple[float, bool]]] = {}
+    """Yield the values of the first code, and of each other one that was run more than once."""
+    codes: dict[int, list[Record]] = {}
     for record in records:
-        if record.kind not in ("", "repeat"):
-            continue  # an audit holds two codes and other data, a transfer another scale
-        code = record.n if record.about is None else record.about
+        # An audit holds two codes and other data, a transfer another scale.
+        if record.kind in ("", "repeat") and record.replicates:
+            codes.setdefault(record.n if record.about is None else record.about, []).append(record)
+    first = min(codes, default=None)
+    for code, about in sorted(codes.items()):
+        if code == first or len(about) > 1 or len(about[0].replicates) > 1:
+            yield _values(about)
+
+
+def _values(about: Iterable[Record]) -> Sequence[float]:
+    """Return the values of a code's runs, each seed's once."""
+    measured: dict[object, tuple[float, bool]] = {}
+    for record in about:
         for i, run in enumerate(record.replicates):
             injected = run.get("seed_injected") is not False
-            one = runs.setdefault(code, {})
-            one.setdefault(run.get("seed", (record.n, i)), (float(run["value"]), injected))
-    for _, measured in sorted(runs.items()):
-        values = [value for value, _ in measured.values()]
-        # A script that reads no seed and gives the same number did the same again.
-        again = len(set(values)) == 1 and not all(injected for _, injected in measured.values())
-        yield values[:1] if again else values
+            measured.setdefault(run.get("seed", (record.n, i)), (float(run["value"]), injected))
+    values = [value for value, _ in measured.values()]
+    # A script that reads no seed and gives the same number did the same again.
+    again = len(set(values)) == 1 and not all(injected for _, injected in measured.values())
+    return values[:1] if again else values

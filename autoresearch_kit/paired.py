@@ -41,14 +41,16 @@ def error(new: Sequence[bytes], old: Sequence[bytes]) -> float | None:
     """
     import numpy as np  # here, because who only decides needs no arrays
 
-    sides = [[_read(content) for content in side] for side in (new, old)]
-    known = [one for side in sides for one in side if one is not None]
-    if not all(sides) or len(known) < len(new) + len(old):
+    if not new or not old:
+        return None
+    known = [rows for content in (*new, *old) if (rows := _read(content)) is not None]
+    if len(known) < len(new) + len(old):
         return None
     weights = known[0][1]
-    if any(w.shape != weights.shape or not np.array_equal(w, weights) for _, w in known):
+    if not all(np.array_equal(w, weights) for _, w in known):
         return None
-    after, before = (np.mean([one[0] for one in side if one], axis=0) for side in sides)
+    sides = known[: len(new)], known[len(new) :]
+    after, before = (np.mean([values for values, _ in side], axis=0) for side in sides)
     counted, total = int(np.count_nonzero(weights)), float(weights.sum())
     if counted < 2:
         return None

@@ -112,8 +112,10 @@ def _others(ax: Axes, df: pd.DataFrame, better: float) -> None:
     limits = ax.get_ylim()
     worse, edge, arrow = (limits[1], 0.985, "^") if better < 0 else (limits[0], 0.015, "v")
     rest = df[df["status"] != "keep"]
-    crashed = rest["metric"].isna()
-    beyond = ~crashed & ((rest["metric"] - worse) * better < 0)
+    nothing = rest["metric"].isna()
+    ended = nothing & (rest["status"] == "discard")  # hopeless, so before it was scored
+    crashed = nothing & ~ended
+    beyond = ~nothing & ((rest["metric"] - worse) * better < 0)
     strange = rest["status"] == "quarantine"
     size, grey = _size(len(df), 26, 7), _muted(ax, 0.45)
 
@@ -126,9 +128,10 @@ def _others(ax: Axes, df: pd.DataFrame, better: float) -> None:
             ax.scatter(chosen["experiment"], y, s=size, label=label, **style)
 
     side = ax.get_xaxis_transform()
-    points("discarded", ~crashed & ~beyond & ~strange, color=grey, lw=0, zorder=2)
-    points("quarantined", ~crashed & strange, marker="D", fc="none", ec="C1", zorder=4)
+    points("discarded", ~nothing & ~beyond & ~strange, color=grey, lw=0, zorder=2)
+    points("quarantined", ~nothing & strange, marker="D", fc="none", ec="C1", zorder=4)
     points("off the scale", beyond & ~strange, color=grey, lw=0, marker=arrow, transform=side)
+    points("stopped early", ended, color=grey, lw=1.2, marker="x", transform=side)
     points("crashed", crashed, color="C1", lw=1.2, marker="x", transform=side)
 
 

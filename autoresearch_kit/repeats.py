@@ -35,9 +35,10 @@ def repeat(campaign: Campaign, n: int | Experiment, *, times: int = 3) -> Score:
     Raises
     ------
     CampaignError
-        When it is undecided, or has no metric that further runs could be added to.
+        When it is undecided, of another campaign, or has no metric that further runs could be
+        added to.
     """
-    experiment = campaign.experiment(n if isinstance(n, int) else n.n)
+    experiment = campaign.experiment(n)
     if times < 1:
         raise CampaignError(f"times={times}; expected 1 or more")
     record = experiment.record
@@ -75,13 +76,15 @@ def _seeds(campaign: Campaign, about: Record) -> set[int]:
 
 
 def _write(campaign: Campaign, record: Record, done: Sequence[Measured]) -> None:
-    replicates, crashes = [], []
+    replicates, notes = [], []
     for run, state, measured in done:
         result = measured["val"]
         if reason := results.crash_reason(state, result):
-            crashes.append(f"seed {run.seed} crashed: {reason}")
-        else:
-            replicates.append(results.replicate(run, state, result))
+            notes.append(f"seed {run.seed} crashed: {reason}")
+            continue
+        replicates.append(results.replicate(run, state, result))
+        if odd := results.suspicion(result):
+            notes.append(f"a person must look at seed {run.seed}: {odd}")
     before = [float(run["value"]) for run in record.replicates]
     new = [float(run["value"]) for run in replicates]
     words = _words(before, new) if new else "no further value"
@@ -92,7 +95,7 @@ def _write(campaign: Campaign, record: Record, done: Sequence[Measured]) -> None
         record,
         "repeat",
         status=record.status if new else "crash",
-        reason=records.clean("; ".join([words, *crashes])),
+        reason=records.clean("; ".join([words, *notes])),
         replicates=tuple(replicates),
         value=statistics.fmean(new) if new else None,
         noise=noise.of([*campaign.records(), own], campaign.task.noise).sd,

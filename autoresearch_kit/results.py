@@ -35,6 +35,11 @@ def crash_reason(state: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     return str(result.get("crash", ""))
 
 
+def suspicion(result: Mapping[str, Any]) -> str:
+    """Return what the scorer wants a person to look at; empty when there is nothing."""
+    return records.clean(str(result.get("quarantine") or ""))
+
+
 def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Return one run's part of the evidence for a decision."""
     return {

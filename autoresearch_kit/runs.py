@@ -96,6 +96,7 @@ def measure(
                 _make_room(run, again=True)
                 if not folder.exists():
                     spec = _spec(experiment, run.replicate) | {"seed": seed, "early": None}
+                    spec["slow_before"] = _slow_before(campaign, folder.name)
                     if commit and commit != experiment.commit:
                         ratio = _known_ratio(folder)
                         spec |= {"commit": commit, "kind": "candidate", "ratio": ratio}
@@ -193,9 +194,11 @@ def _finish(
     if state["phase"] != "done" or not campaign.task.score:
         return state, {"value": state.get("printed")}
     spec = files.read_json(run.dir / "run.json") or {}
-    if spec.get("split", "val") != split:
-        files.write_json(run.dir / "run.json", {**spec, "split": split})
+    said = files.read_table(run.dir / "score.json").get("split", split)
+    if spec.get("split", "val") != split or said != split:
+        # First, so that a kill between leaves no result that passes for one of this split.
         (run.dir / "score.json").unlink(missing_ok=True)
+        files.write_json(run.dir / "run.json", {**spec, "split": split})
     for _ in range(MAX_LOST):
         runner.launch(run.dir, "score")
         result = runner.wait(run.dir, "score")
@@ -308,8 +311,9 @@ def _spec(experiment: Experiment, replicate: int) -> dict[str, Any]:
 def _peers(campaign: Campaign) -> dict[str, float]:
     """Return the usual speed of runs here, tokens a second, by their number of parameters."""
     here, speeds = device.pick(), dict[str, list[float]]()
-    for record in campaign.records():
-        if record.parameters and record.device == here:
+    standing = campaign.standing()
+    for record in standing.experiments:  # what was discarded may have lied about its work
+        if record.n in standing.line and record.parameters and record.device == here:
             found = [run.get("tokens_per_second") for run in record.replicates]
             speeds.setdefault(str(record.parameters), []).extend(speed for speed in found if speed)
     return {parameters: statistics.median(all_) for parameters, all_ in speeds.items() if all_}

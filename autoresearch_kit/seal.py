@@ -42,8 +42,9 @@ def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:
     Returns
     -------
     dict
-        ``kit``: its version; ``scorer``: of the kit's scorer, when the task uses it; and one
-        ``data/<name>`` for each data folder. Hexadecimal SHA-256 but for the version.
+        ``kit``: its version; ``scorer`` and ``sandbox``: of the kit's scorer, when the task uses
+        it, and of what it starts candidates in; and one ``data/<name>`` for each data folder.
+        Hexadecimal SHA-256 but for the version.
 
     Raises
     ------
@@ -58,6 +59,8 @@ def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:
             p for p in _below(scorer) if p.suffix == ".py" and scorer / "template" not in p.parents
         )
         found["scorer"] = _folder(scorer, code, before, seen)
+        box = PACKAGE / "sandbox"  # that the scorer starts the candidate in
+        found["sandbox"] = _folder(box, box.glob("*.py"), before, seen)
     for name in task.data:
         place = Path(host, name)
         if not place.exists():
@@ -118,7 +121,11 @@ def _is_taken(path: Path, tag: str) -> bool:
 
 def _said(name: str) -> str:
     """Return what a fingerprint is of, in words."""
-    known = {"kit": "the kit's version", "scorer": "the kit's scorer"}
+    known = {
+        "kit": "the kit's version",
+        "scorer": "the kit's scorer",
+        "sandbox": "the kit's sandbox",
+    }
     return known.get(name) or f"the data in {name.removeprefix('data/')}"
 
 

@@ -188,7 +188,10 @@ class Shift:
         run = steps.train_5min(experiment)
         self.doing = "scoring"
         try:
-            print(steps.score(run), flush=True)
+            score = steps.score(run)
+            print(score, flush=True)
+            if score.status == "quarantine":
+                self.board.note(f"{score.n:04d} is in quarantine: {score.reason}")
             self.failed_runs = 0
         except CampaignError:
             if runs.newest(experiment).status != "stopped":

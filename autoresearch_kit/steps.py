@@ -67,7 +67,7 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
     _expect(campaign, Campaign, "campaign = ark.open_campaign(lab, tag=...)")
     experiment = campaign.experiment(0)
     if experiment.record is None:
-        replicates = []
+        replicates, odd = [], []
         for replicate in range(seeds):
             run = runs.start(experiment, replicate)
             monitor.announce(run, experiment)
@@ -80,7 +80,10 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
                     "ark.baseline(campaign) to try the same again."
                 )
             replicates.append(results.replicate(run, state, result))
-        reason = f"the starting point, {len(replicates)} run{'s' * (len(replicates) > 1)}"
+            if words := results.suspicion(result):
+                odd.append(f"a person must look at seed {run.seed}: {words}")
+        runs_made = f"{len(replicates)} run{'s' * (len(replicates) > 1)}"
+        reason = "; ".join([f"the starting point, {runs_made}", *odd])
         verdict = decide.Verdict("keep", reason)
         return _record(experiment, run, state, result, replicates, verdict, rule="baseline")
     return score_of(experiment.record, best=None)
@@ -227,14 +230,16 @@ def score(run: Run) -> Score:
     if experiment.n == 0:
         return baseline(experiment.campaign)
     replicates: list[Mapping[str, Any]] = []
+    verdict = decide.Verdict("", "")
     while experiment.record is None:
         run = runs.start(experiment, len(replicates))
         state, result = runs.finish(run, experiment)
-        if reason := results.crash_reason(state, result):
-            verdict = decide.Verdict("crash", reason)
-            return _record(experiment, run, state, result, replicates, verdict)
-        if state["phase"] == "hopeless":
-            verdict = decide.Verdict("discard", str(state["reason"]))
+        crash = results.crash_reason(state, result)
+        if crash or state["phase"] == "hopeless":
+            reason = f"seed {run.seed}: " * bool(replicates) + (crash or str(state["reason"]))
+            status = "crash" if crash else "discard"
+            # What the runs before it told stays on the record.
+            verdict = dataclasses.replace(verdict, status=status, reason=reason, gain=None)
             return _record(experiment, run, state, result, replicates, verdict)
         replicates.append(results.replicate(run, state, result))
         verdict = _decide(experiment, replicates, str(result.get("quarantine", "")))
@@ -264,10 +269,10 @@ def _decide(
         return dataclasses.replace(verdict, status="quarantine", reason=suspicion, more=0)
     if promising and best.n != experiment.parent:
         reason = (
-            f"it beats {best.n:04d} but was made on {experiment.parent:04d}, before "
-            f"{best.n:04d} became the best; propose the change again on the new best"
+            f"it beats the best state {best.n:04d} but was made on {experiment.parent:04d}, and "
+            "nobody measured the two changes together; propose it again on the best state"
         )
-        return dataclasses.replace(verdict, status="discard", reason=reason, more=0)
+        return dataclasses.replace(verdict, status="discard", reason=reason, more=0, gain=None)
     return verdict
 
 

@@ -193,12 +193,12 @@ class Training:
                 self._hear_loss(clock.progress, message.get("loss"))
             else:
                 self.away += now - self.released
+        if clock.ready and self.started is None:
+            before = self.spec.get("baseline_setup_cpu_seconds")
+            clock.set_up(self.at[CANDIDATE], self.at.get(BASELINE), before)
         if clock.failure:
             raise Crash(clock.failure)
         if clock.ready:
-            if self.started is None:
-                before = self.spec.get("baseline_setup_cpu_seconds")
-                clock.set_up(self.at[CANDIDATE], self.at.get(BASELINE), before)
             self._place(clock)
             self._release(clock, now)
 
@@ -320,6 +320,9 @@ class Training:
                 f"the disk of {self.run} has less than {FREE_BYTES >> 20} MB left; "
                 "make room and run it again"
             )
+        self._check_written()
+
+    def _check_written(self) -> None:
         size, files = disk_used(self.run, OUT_FILES)
         if size > OUT_BYTES or files >= OUT_FILES:
             raise Crash(f"it wrote too much: {size / 1e9:.1f} GB in {files} files")
@@ -363,6 +366,7 @@ class Training:
             self.log.flush()
         out, host = self.run / "out", Path(self.spec["host"])
         check_exit(code, text, out=out, host=host, oom_before=self.oom_kills)
+        self._check_written()  # nobody moves anything any more
         if self.clock:
             if self.ended is None:
                 raise Crash(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign, open_campaign, tags
 from autoresearch_kit.errors import CampaignError, NoChange, PatchConflict, ProposalError
 from autoresearch_kit.experiment import Experiment, Score
+from autoresearch_kit.records import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +57,9 @@ def transfer(
     """
     import pandas as pd
 
-    line = campaign.standing().line
-    if len(line) < 2:
+    standing = campaign.standing()
+    line, best = standing.line, standing.best
+    if best is None or len(line) < 2:
         raise CampaignError("nothing was kept yet, so there is nothing to transfer")
     if bool(profile) == bool(set):
         raise CampaignError("give either profile='cpu' or set={'DEPTH': 24}: the other scale")
@@ -76,7 +79,7 @@ def transfer(
         for i, n in enumerate(line[1:], 1):
             print(f"Transfer of {n:04d} to {other.tag}: {i} of {len(line) - 1}.", flush=True)
             rows.append(_row(campaign, other, campaign.experiment(n)))
-        _note(campaign, other, rows)
+        _note(campaign, best, other, rows)
     table = pd.DataFrame(rows)
     table.attrs |= {"campaign": other.tag, "host": str(other.path)}
     return table
@@ -85,17 +88,11 @@ def transfer(
 def _with_constants(campaign: Campaign, given: Mapping[str, Any]) -> Campaign:
     words = "-".join(f"{name}-{value}" for name, value in given.items())
     tag = f"{campaign.tag}-{re.sub(r'[^A-Za-z0-9.-]+', '', words).lower()}"
-    if tag in tags(campaign.path):
-        return open_campaign(campaign.path, tag=tag, by=campaign.by)
     first = campaign.mutable(campaign.start)
-    changed = values.set_in_files(first, given)
-    if all(text == first[path] for path, text in changed.items()):
+    begun = {**first, **values.set_in_files(first, given)}
+    if begun == first:
         raise CampaignError(f"set={dict(given)!r} is what the starting point has already")
-    message = f"Start of {tag}: {words}\n"
-    start = git.commit_files(campaign.path, campaign.start, changed, message)
-    return open_campaign(
-        campaign.path, tag=tag, start=start, by=campaign.by, decide=campaign.settings
-    )
+    return _begun(campaign, campaign.path, tag, campaign.start, begun, words)
 
 
 def _with_profile(campaign: Campaign, profile: str) -> Campaign:
@@ -109,17 +106,33 @@ def _with_profile(campaign: Campaign, profile: str) -> Campaign:
     folder = Path(f"{campaign.path}-{profile}")
     data = task.options.get("data") or task.options.get("corpus")
     made = lab.new_lab(folder, task=task.name, profile=profile, data=data)
-    tag = f"{campaign.tag}-{profile}"
-    if tag in tags(made.path):
-        return open_campaign(made, tag=tag, by=campaign.by)
     package = importlib.import_module(f"autoresearch_kit.tasks.{task.name}")
     sizes = package.constants(profile)
     first = campaign.mutable(campaign.start)
     known = {name: value for name, value in sizes.items() if name in values.of_files(first)}
     begun = {**first, **values.set_in_files(first, known)}
-    message = f"Start of {tag}: {campaign.tag} at the sizes of {profile}\n"
-    start = git.commit_files(made.path, git.head(made.path), begun, message)
-    return open_campaign(made, tag=tag, start=start, by=campaign.by, decide=campaign.settings)
+    words, parent = f"{campaign.tag} at the sizes of {profile}", git.head(made.path)
+    return _begun(campaign, made.path, f"{campaign.tag}-{profile}", parent, begun, words)
+
+
+def _begun(
+    campaign: Campaign, host: Path, tag: str, parent: str, begun: Mapping[str, str], words: str
+) -> Campaign:
+    """Open the campaign of a host whose starting point has the files `begun`, or start it.
+
+    Other constants may have given the same `tag`; then the next one that is free, or its own, gets
+    a number.
+    """
+    same: dict[str, Any] = {"by": campaign.by, "decide": campaign.settings}
+    for name in itertools.chain([tag], (f"{tag}-no{i}" for i in itertools.count(2))):
+        if name not in tags(host):
+            message = f"Start of {name}: {words}\n"
+            start = git.commit_files(host, parent, begun, message)
+            return open_campaign(host, tag=name, start=start, **same)
+        start = open_campaign(host, tag=name).start
+        if all(git.read_file(host, start, path) == text for path, text in begun.items()):
+            return open_campaign(host, tag=name, **same)
+    raise AssertionError  # there is always a next number
 
 
 def _row(campaign: Campaign, other: Campaign, kept: Experiment) -> dict[str, Any]:
@@ -167,14 +180,8 @@ def _try(campaign: Campaign, other: Campaign, kept: Experiment) -> Score:
     return steps.score(steps.train_5min(steps.apply(made)))
 
 
-def _note(campaign: Campaign, other: Campaign, rows: list[dict[str, Any]]) -> None:
-    """Record once what was found."""
-    best = campaign.best_record
-    assert best is not None  # something was kept
-    for record in campaign.standing().later:
-        told = record.kind == "transfer" and record.about == best.n
-        if told and record.evidence.get("campaign") == other.tag:
-            return
+def _note(campaign: Campaign, best: Record, other: Campaign, rows: list[dict[str, Any]]) -> None:
+    """Record once what was found about the changes up to `best`."""
     carried = sum(row["carries"] for row in rows)
     later = ledger.later(
         campaign,
@@ -183,4 +190,9 @@ def _note(campaign: Campaign, other: Campaign, rows: list[dict[str, Any]]) -> No
         reason=f"{carried} of {len(rows)} kept changes carry over to {other.tag}",
         evidence={"campaign": other.tag, "host": str(other.path), "rows": rows},
     )
-    ledger.append(campaign, later, {})
+    with files.locked(campaign.state / "decide.lock"):
+        for record in campaign.standing().later:
+            told = record.kind == "transfer" and record.about == best.n
+            if told and record.evidence.get("campaign") == other.tag:
+                return
+        ledger.append(campaign, later, {})

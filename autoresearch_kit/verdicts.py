@@ -75,11 +75,11 @@ def rewind(campaign: Campaign, *, to: int | Experiment, reason: str) -> Score:
     Raises
     ------
     CampaignError
-        When it is not on the line of kept experiments.
+        When it is not on the line of kept experiments, or of another campaign.
     """
-    n = to if isinstance(to, int) else to.n
     with files.locked(campaign.state / "decide.lock"):
-        experiment = campaign.experiment(n)
+        experiment = campaign.experiment(to)
+        n = experiment.n
         line = campaign.standing().line
         if n not in line:
             kept = ", ".join(f"{each:04d}" for each in line) or "nothing yet"

@@ -7,6 +7,7 @@ In a run's folder: ``code/`` the experiment's files while it trains, ``out/`` it
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -59,6 +60,7 @@ def start_training(
         variables |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if task.clock == "relative":
         popen = {**popen, "preexec_fn": _same_addresses()}
+    most = min(sandbox.TMP_SIZE, sandbox.limits.machine_memory() // 8)
     path = [code, code / "src", GUARD] if (code / "src").is_dir() else [code, GUARD]
     return sandbox.untrusted(
         task.command(host),
@@ -67,6 +69,7 @@ def start_training(
         cwd=code,
         env=variables | {"PYTHONPATH": os.pathsep.join(map(str, path))} | dict(env),
         home_cache=not task.score,
+        tmp_size=int(min(most, task.memory_gb * 1e9 or most)),
         **popen,
     )
 
@@ -142,19 +145,69 @@ def link_data(code: Path, host: Path, name: str) -> Path:
 
 
 def disk_used(folder: Path, most_files: int) -> tuple[int, int]:
-    """Return bytes and number of files below `folder`; gives up after `most_files`."""
+    """Return bytes and number of files below `folder`; gives up after `most_files`.
+
+    It steps from folder to folder, because a path to one that lies deep may be too long to be
+    opened. Where somebody moves a folder meanwhile it gives up too.
+    """
     size = count = 0
-    todo = [str(folder)]
-    while todo and count < most_files:
-        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
-            for entry in entries:
-                count += 1
-                with contextlib.suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-                    else:
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
-    return size, count
+    try:
+        here = os.open(folder, _FOLDER)
+    except OSError:
+        return 0, 0
+    way: list[tuple[tuple[int, int], list[str]]] = []  # from the top: which folder, what is left
+    try:
+        while True:
+            more, files, below = _entries(here, most_files - count)
+            size, count = size + more, count + files
+            if count >= most_files:
+                return size, count
+            way.append((_identity(here), below))
+            while (deeper := _step(here, way[-1][1])) is None:
+                way.pop()
+                if not way:
+                    return size, count
+                above = os.open("..", _FOLDER, dir_fd=here)
+                os.close(here)
+                here = above
+                if _identity(here) != way[-1][0]:
+                    return size, count
+            os.close(here)
+            here = deeper
+    except OSError:
+        return size, count
+    finally:
+        os.close(here)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _entries(folder: int, most: int) -> tuple[int, int, list[str]]:
+    """Return the bytes in an open folder, the number of its entries, and which are folders."""
+    size, count, folders = 0, 0, []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in itertools.islice(entries, most):
+            count += 1
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                else:
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size, count, folders
+
+
+def _step(here: int, below: list[str]) -> int | None:
+    """Open the next of the folders in `here` that can be opened, and take it from the list."""
+    while below:
+        with contextlib.suppress(OSError):
+            return os.open(below.pop(), _FOLDER, dir_fd=here)
+    return None
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino
 
 
 def last_error(text: str) -> str:

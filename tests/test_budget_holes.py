@@ -5,6 +5,8 @@ Each attack is a real process. Slow in part, because what is hidden has to go on
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -196,21 +198,109 @@ def test_a_thousand_short_helpers_are_counted_once_and_accuse_nobody(boxed: bool
 def test_training_before_the_clock_starts_is_charged(lab: Lab):
     early = HONEST.replace("ask(start=True", "burn(0.9)\nask(start=True")
     spec = {"baseline_setup_cpu_seconds": 0.2}
-    honest, state = (lab.ended(s, budget_seconds=1, spec=spec) for s in (HONEST, early))
+    honest, state = (lab.ended(s, budget_seconds=2, spec=spec) for s in (HONEST, early))
     assert (honest["phase"], state["phase"]) == ("done", "done")
     assert honest["setup_charged_seconds"] == 0
     assert state["setup_charged_seconds"] == pytest.approx(0.55, abs=0.3)
-    assert state["cpu_seconds"] + state["setup_charged_seconds"] == pytest.approx(1.05, abs=0.15)
+    assert state["cpu_seconds"] + state["setup_charged_seconds"] == pytest.approx(2.05, abs=0.15)
+
+
+def test_training_for_half_of_the_budget_before_the_clock_starts_is_a_crash(lab: Lab):
+    early = HONEST.replace("ask(start=True", "burn(2)\nask(start=True")
+    state = lab.ended(early, budget_seconds=1, spec={"baseline_setup_cpu_seconds": 0.2})
+    assert state["phase"] == "crash"
+    assert re.match(r"timeout: set-up used [\d.]+ CPU seconds, of which 0.55 are", state["reason"])
+
+
+def test_a_last_step_of_many_budgets_is_a_crash(lab: Lab):
+    long = HONEST.replace("burn(0.02)", "burn(1.5 if progress > 0.5 else 0.02)")
+    state = lab.ended(long)
+    assert state["phase"] == "crash"
+    assert state["reason"].startswith("timeout: its last step went 1.")
+
+
+@linux
+@pytest.mark.skipif(sandbox.unavailable() is not None, reason="its folders are the sandbox's own")
+@pytest.mark.parametrize(
+    "hide",
+    [
+        "for n, at in enumerate(['/tmp', '/dev/shm', '/tmp']): Path(at, str(n)).write_bytes(b)",
+        "kept = [os.memfd_create('x') for _ in range(3)]\nfor f in kept: os.write(f, b)",
+        # A mapped file counts once, whoever maps it and whatever else holds it open.
+        "import mmap\nkept = [os.memfd_create('x') for _ in range(3)]\n"
+        "for f in kept: os.write(f, b); bytes(mmap.mmap(f, 0)[:1]); os.dup(f)",
+    ],
+    ids=["folders", "handles", "mapped"],
+)
+def test_memory_in_files_counts_as_memory(lab: Lab, hide: str):
+    script = f"b = b'x' * (80 << 20)\n{hide}\ntime.sleep(2)\n" + HONEST
+    state = lab.ended(script, memory_gb=0.25)
+    assert state["phase"] == "crash"
+    assert state["reason"].startswith("out of memory: it used 0.3 GB")
+    fine = lab.ended(script, memory_gb=0.5)
+    assert fine["phase"] == "done", fine["reason"]
+    assert fine["peak_memory_mb"] == pytest.approx(4 * 84 + 15, abs=25)
+
+
+def test_a_folder_in_memory_is_no_larger_than_the_memory(lab: Lab):
+    if sandbox.unavailable():
+        pytest.skip(str(sandbox.unavailable()))
+    script = "import os\nfor p in ('/tmp', '/dev/shm'):\n    room = os.statvfs(p)\n"
+    script += "    print(room.f_blocks * room.f_frsize)\nprint('val_loss: 1')"
+    state = lab.ended(script, clock="", memory_gb=0.25)
+    sizes = [int(line) for line in state["run"].log.splitlines()[:2]]
+    assert sizes == pytest.approx([0.25e9] * 2, abs=1 << 16)
+
+
+DEEP = """
+import os
+os.chdir(os.environ["RUN_DIR"])
+for _ in range(60):
+    os.mkdir("d" * 200)
+    os.mkdir("e")
+    os.chdir("d" * 200)
+handle = os.open("big", os.O_CREAT | os.O_WRONLY)
+os.posix_fallocate(handle, 0, 2 << 20)
+"""
+
+
+def test_what_lies_deep_is_seen(tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run([sys.executable, "-c", DEEP], env={"RUN_DIR": str(out)}, check=True)
+    (out / "small").write_bytes(b"x" * 5000)
+    (out / "link").symlink_to("/usr")
+    size, files = workplace.disk_used(out, 1000)
+    assert files == 2 * 60 + 3
+    assert size == pytest.approx((2 << 20) + 8192, abs=8192)
+    assert workplace.disk_used(out, 50)[1] == 50
+    assert workplace.disk_used(out / "none", 50) == (0, 0)
+    subprocess.run(["rm", "-rf", str(out)], check=True)
+
+
+@linux
+def test_what_was_written_at_the_last_moment_is_seen(lab: Lab):
+    """Room on the disk is taken, but nothing is written to it."""
+    if shutil.disk_usage(lab.host).free < 20 << 30:
+        pytest.skip("it needs 10 GB of the disk")
+    late = "for n in 'abc': os.posix_fallocate(os.open(n, os.O_CREAT | os.O_WRONLY), 0, 3 << 30)"
+    try:
+        state = lab.ended(HONEST.replace("save()", f"os.chdir(os.environ['RUN_DIR'])\n{late}"))
+        assert state["phase"] == "crash"
+        assert state["reason"].startswith("it wrote too much: 9.7 GB in ")
+    finally:
+        for path in lab.runs.glob("*/out/*"):
+            path.unlink()
 
 
 def test_set_up_is_compared_with_that_of_the_baseline_beside_it(lab: Lab):
     fields: dict[str, Any] = {"clock": "relative", "budget_seconds": 2}
     spec = {"baseline_tokens": 10_000, "baseline_setup_cpu_seconds": 100}
-    early = LIGHT.replace("ask(start=True", "burn(1.5)\nask(start=True")
+    early = LIGHT.replace("ask(start=True", "burn(0.9)\nask(start=True")
     state = lab.ended(early, baseline=LIGHT, spec=spec, **fields)
     assert state["phase"] == "done", state["reason"]
     left = 1 - state["setup_charged_seconds"] / 2
-    assert 0.2 < left < 0.55
+    assert 0.5 < left < 0.8
     assert state["tokens"] == pytest.approx(10_000 / state["ratio"] * left, abs=101)
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock, round_ratio
+from autoresearch_kit.account import round_ratio
+from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock
 
 BASE_COST = 100e-6  # CPU seconds a token
 STEP = 1024
@@ -241,3 +242,90 @@ def test_set_up_far_beyond_the_baselines_is_charged(
     wall = Clock("wall", 20)
     wall.set_up(own, beside, before)
     assert wall.setup_charged == 0
+
+
+@pytest.mark.parametrize("kind", ["cpu", "relative"])
+def test_set_up_that_eats_half_of_the_budget_is_a_timeout(kind: str):
+    clock = Clock(kind, 20, baseline_tokens=200_000, ratio=1.0)
+    clock.set_up(13.2, 2.4, None)
+    assert clock.failure is None
+    clock.set_up(13.3, 2.4, None)
+    assert clock.failure
+    assert clock.failure.startswith(
+        "timeout: set-up used 13.30 CPU seconds, of which 3.25 are free (the baseline's took 2.40)"
+    )
+
+
+def test_a_slow_import_is_charged_but_no_timeout_however_short_the_budget_is():
+    clock = Clock("cpu", 0.3)
+    clock.set_up(0.7, 0.06, None)
+    assert clock.setup_charged > 0.3
+    steps(clock, [0.1])
+    assert (clock.finished, clock.failure) == (True, None)
+
+
+def steps(clock: Clock, sizes: list[float], tokens: list[int] | None = None) -> Clock:
+    """Take steps of so many seconds; where tokens aren't given, at the baseline's price."""
+    clock.start(CANDIDATE)
+    used = 0.0
+    for i, size in enumerate(sizes):
+        assert not clock.finished
+        assert clock.failure is None
+        used += size
+        clock.step(CANDIDATE, tokens[i] if tokens else round(size * 10_240), used)
+    return clock
+
+
+KINDS = ["wall", "cpu", "relative"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("sizes", "fine"),
+    [
+        ([1.0] * 19 + [1.9], True),
+        ([3.0] * 7, True),  # few and long ones
+        ([4.9] * 5, True),
+        ([4.9, 4.9, 4.9, 4.9, 7.0], False),
+        ([1.0] * 19 + [3.2], False),
+        ([0.1] * 199 + [2.4], False),
+        ([9.9, 9.9, 9.9], False),  # a step may not be as long as one likes
+        ([30.0], False),
+    ],
+)
+def test_the_last_step_goes_beyond_the_budget_by_a_usual_step_at_most(
+    kind: str, sizes: list[float], fine: bool
+):
+    clock = steps(Clock(kind, 20, baseline_tokens=204_800, ratio=1.0), sizes)
+    assert clock.finished
+    assert (clock.failure is None) == fine
+    if clock.failure:
+        assert clock.failure.startswith("timeout: its last step went ")
+
+
+def test_a_last_step_that_is_dearer_than_its_tokens_is_a_timeout():
+    """Where tokens are the budget it ends on time, but has cost more than it was paid for."""
+    known = steps(relative(ratio=1.0), [1.0] * 19 + [3.5], [10_240] * 20)
+    assert known.failure
+    assert known.failure.startswith("timeout: its last step went 2.50 CPU seconds beyond")
+    # A dear step for hardly any token makes the next one no cheaper.
+    inflated = steps(relative(ratio=1.0), [1.9, 45.0], [1, 204_800])
+    assert inflated.failure
+
+
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_a_long_step_just_before_the_end_is_a_timeout(early: int):
+    """The baseline is looked at once more, but never three times."""
+    clock = relative()
+    end = 204_800 - (early + 1) * STEP
+    Machine(clock, lambda _: 1000.0 if clock.candidate.tokens == end else 1.0).run()
+    assert clock.failure
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_noisy_machine_makes_no_last_step_a_timeout(seed: int):
+    moments = random.Random(seed)
+    busy = [moments.random() < 0.5 for _ in range(200)]
+    for clock in (relative(seed=seed), relative(ratio=1.0), Clock("cpu", 20)):
+        Machine(clock, neighbour=lambda t: 1.6 if busy[int(t)] else 1.0, noise=0.2, seed=seed).run()
+        assert clock.failure is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import records, runs
+from autoresearch_kit import records, runs, steps
 from autoresearch_kit.decide import Evidence, Verdict
 from autoresearch_kit.errors import CampaignError
 
@@ -115,10 +115,11 @@ def test_a_rule_of_ones_own_travels_with_the_campaign(host: Path):
         ark.open_campaign(host, tag="t", decide="greedy")
 
 
-def test_a_rule_that_is_never_satisfied_gets_ten_runs(host: Path):
+def test_a_rule_that_is_never_satisfied_gets_so_many_runs_and_no_more(host: Path, monkeypatch):
+    monkeypatch.setattr(steps, "MAX_RUNS", 3)
     campaign = begin(host, decide=lambda e: Verdict("discard", "not enough", more=1))
     attempt(campaign, A=4.9)
-    assert len(campaign.records()[1].replicates) == 10
+    assert len(campaign.records()[1].replicates) == 3
 
 
 def test_a_second_kernel_goes_on_with_the_second_run(host: Path, monkeypatch):

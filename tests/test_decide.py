@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -143,6 +144,35 @@ def test_what_removes_lines_and_costs_nothing_is_kept(
         assert abs(said.gain or 0.0) < 0.002
 
 
+@pytest.mark.parametrize(
+    ("values", "status", "reason"),
+    [
+        ((0.98, 0.99), "keep", "2.1 sigma better with two runs, over the bar of 2, and the second"),
+        ((0.96, 1.001), "discard", "2.7 sigma better with two runs, but the second alone is not"),
+        ((0.5, 1.01), "discard", "34.3 sigma better with two runs, but the second alone is not"),
+        ((0.88, 0.88), "quarantine", "better by 0.12 (1 to 0.88), 12 times the noise of a run"),
+    ],
+)
+def test_fewer_lines_lower_no_bar_of_a_gain(values: tuple[float, ...], status: str, reason: str):
+    """Beyond the bar, a patch that removes lines is judged as any other one, in the same words."""
+    said = two_stage(against(1.0, *values, lines=-3))
+    assert (said.status, said.more) == (status, 0)
+    assert said.reason.startswith(reason)
+    assert said == dataclasses.replace(
+        two_stage(against(1.0, *values)), numbers={**said.numbers, "lines": -3}
+    )
+
+
+def test_fewer_lines_do_not_excuse_a_suspicious_gain_below_the_bar():
+    coarse = {"noise": Noise(0.05, 40.0), "suspicious": 0.03}
+    said = two_stage(against(1.0, 0.95, 0.95, lines=-3, **coarse))
+    assert said.numbers["z"] < 2
+    assert said.status == "quarantine"
+    assert said.reason.startswith("better by 0.05 (1 to 0.95), 5.0 % in one step, in two runs")
+    assert two_stage(against(1.0, 0.95, 0.95, **coarse)).status == "discard"
+    assert two_stage(against(1.0, 0.98, 0.98, lines=-3, **coarse)).status == "keep"
+
+
 def test_many_lines_have_to_be_worth_the_noise_of_a_run():
     little = two_stage(against(1.0, 0.984, 0.986, lines=40))
     assert little.status == "discard"
@@ -184,6 +214,13 @@ def test_while_the_noise_is_unknown_a_better_candidate_is_run_three_times():
     assert said.numbers["bar"] == pytest.approx(2 * 2**0.5)
     wide = two_stage(Evidence(runs(0.9, 0.99, 0.96), runs(*best), "minimize", **unknown))
     assert wide.status == "discard"
+
+
+def test_a_noise_without_degrees_of_freedom_has_the_highest_bar():
+    said = two_stage(against(1.0, 0.9, noise=Noise(0.05)))
+    assert (said.status, said.more) == ("discard", 0)
+    assert said.numbers["bar"] == pytest.approx(1.3 * 2)
+    assert two_stage(against(1.0, 0.6, 0.6, noise=Noise(0.05))).status == "keep"
 
 
 def test_while_the_noise_is_unknown_what_is_not_better_is_not_run_again():
@@ -252,6 +289,16 @@ def test_what_a_keep_is_believed_to_be_worth_is_what_the_next_one_has_to_beat():
     assert compare(same).gain > 0
     unbelieved = Evidence(runs(0.96), runs(0.96), "minimize", KNOWN)
     assert compare(unbelieved).gain == 0
+
+
+def test_what_a_keep_is_worth_is_less_sure_where_the_rows_are_few():
+    """A Kalman filter: as unsure as before the runs, were there no more than one row."""
+    errors = [
+        compare(against(1.0, 0.96, 0.96, rows_error=rows)).worth_error
+        for rows in (0.0, 0.005, 0.02, 1e6)
+    ]
+    assert errors == sorted(errors)
+    assert errors[-1] == pytest.approx((0.25 * 0.01**2 + 0.01**2 / 100) ** 0.5)
 
 
 def test_who_beats_only_what_the_best_state_is_worth_reads_so():
@@ -384,6 +431,15 @@ def test_a_function_decides_from_its_text_alone():
     assert said.gain is not None
     assert said.delta == pytest.approx(-0.09)
     assert decide.spell(settings) == settings  # for a campaign that takes over another's rule
+
+
+def test_a_rule_may_bring_a_noise_of_its_own():
+    def mine(e):
+        own = Evidence(e.candidate, e.best, e.goal, Noise(0.05))  # every name is provided
+        return "keep" if (own.z or 0) > 1 else "discard"
+
+    rule = travel(mine)
+    assert [rule(against(1.0, value)).status for value in (0.9, 0.97)] == ["keep", "discard"]
 
 
 def test_a_lambda_decides_with_a_word_or_a_word_and_a_reason():

@@ -62,6 +62,15 @@ def test_a_metric_of_zero_has_a_grain_too():
     assert grain.of([record(0, "keep", 0.0)]).score(0.0) == "0"
 
 
+def test_the_words_of_a_verdict_show_no_score_finer_than_its_grain():
+    odd = "better by 0.123 (0.99791 to 0.874912), 12 times the noise of a run: a person must look"
+    for status in ("keep", "discard", "quarantine"):
+        assert grain.reason(record(1, status, 0.874912, reason=odd)) == ""
+    said = "it read the answers"
+    assert grain.reason(record(1, "quarantine", 0.9, reason=said)) == said
+    assert grain.reason(record(1, "crash", None, reason="loss 12.5 is not finite")) != ""
+
+
 @pytest.mark.parametrize(
     ("value", "shown"), [(1e308, "1e+308"), (float("inf"), "inf"), (float("nan"), "nan")]
 )

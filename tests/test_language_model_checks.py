@@ -21,7 +21,7 @@ from autoresearch_kit import sandbox
 from autoresearch_kit.tasks.language_model import checks, rows
 from autoresearch_kit.tasks.language_model.model import Crash
 from tests import scored
-from tests.scored import HONEST, T, V
+from tests.scored import BATCH, HONEST, T, V
 
 DRAWS = 12
 
@@ -264,6 +264,43 @@ def test_cuts_that_go_by_surprise_are_weighted_to_uniform_ones(bench: scored.Ben
         ahead.append(bits[plan.rows[plan.cuts < T], cuts - 1].mean())
     assert np.mean(means) == pytest.approx(worth.mean(), abs=4 * np.std(means) / 200**0.5)
     assert np.mean(ahead) < bits.mean() - 0.3, "they go where the loss is low"
+
+
+def test_cuts_find_a_rare_leak_by_what_it_gains(bench: scored.Bench) -> None:
+    held_out = rows.read(bench.path / "data", "val")
+    random = np.random.default_rng(0)
+    bits = random.normal(5, 1, held_out.bytes.shape)
+    leaked = random.random(bits.shape) < 0.01
+    bits[leaked] = 0.1
+    met = []
+    for _ in range(100):
+        plan = checks.draw(random, held_out, bits)
+        twins = plan.cuts < T
+        met.append(leaked[plan.rows[twins], plan.cuts[twins] - 1].mean())
+    assert np.mean(met) > 0.06, "by uniform cuts, one in a hundred"
+
+
+def test_what_only_the_scored_process_gains_is_no_noise(bench: scored.Bench) -> None:
+    held_out = rows.read(bench.path / "data", "val")
+    said = {"leak": Counter[str](), "noise": Counter[str]()}
+    for kind, seed in [(kind, seed) for kind in said for seed in range(60)]:
+        random = np.random.default_rng(seed)
+        bits = random.exponential(3, held_out.bytes.shape)
+        later, touched = bits.copy(), random.random(bits.shape) < 0.2
+        # Tokens are as often worse off in one process as in the other, or always in the second.
+        first = touched & (random.random(bits.shape) < 0.5) & (kind == "noise")
+        bits[first] += 0.2
+        later[touched & ~first] += 0.2
+        plan = checks.draw(random, held_out, bits)
+        given = plan, held_out, bits, later[plan.rows], bits[:BATCH], np.zeros((0, T))
+        try:
+            said[kind][checks.judge(*given)[1][:5]] += 1
+        except Crash as crash:
+            said[kind][str(crash).split(":")[0]] += 1
+    assert said["leak"]["leak across rows or of the future"] > 10, "all that came in company"
+    assert said["leak"][""] + said["leak"]["noise"] == 0
+    assert said["noise"][""] > 57
+    assert set(said["noise"]) <= {"", "noise"}
 
 
 def test_a_leak_in_a_real_process_is_a_crash_with_its_evidence(bench: scored.Bench) -> None:

@@ -303,7 +303,7 @@ FAULTS = {
     ),
     "exit in forward": (
         FORWARD.format(line="os._exit(3)"),
-        "the model's process exited with status 3 while computing rows 0 to 47",
+        "the model's process exited with status 3 while computing random tokens",
     ),
     "no JSON": (
         "import os, sys\nos.write(int(sys.argv[2]), b'[' * 50000 + b'\\n')",
@@ -316,7 +316,7 @@ FAULTS = {
     "shared memory cut short": (
         FORWARD.format(
             line="import sys; os.ftruncate(int(sys.argv[3]), 0); "
-            "os.write(int(sys.argv[2]), b'{}\\n'); time.sleep(1000)",
+            "os.write(int(sys.argv[2]), b'{}\\n{}\\n'); time.sleep(1000)",
         ),
         "the model's process cut the shared memory short",
     ),
@@ -338,8 +338,8 @@ def test_a_hang_ends_at_its_limit(bench, monkeypatch):
     monkeypatch.setitem(served.LOGITS_BYTES, "cpu", 24 * T * V * 4)
     bench.task["options"]["score_batch_seconds"] = 0.5
     bench.task["setup_seconds"] = 20
-    # Only the second batch hangs: the first has longer, because it may compile.
-    text = FORWARD.format(line="seen.append(x); time.sleep(1000 * len(seen[1:]))") + (
+    # The second batch of rows hangs, the third in all: the first has longer, as it may compile.
+    text = FORWARD.format(line="seen.append(x); time.sleep(1000 * len(seen[2:]))") + (
         "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nseen = []\n"
     )
     assert bench.crash(text).startswith("hang: time ran out while computing rows 24 to 47")

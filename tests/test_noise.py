@@ -74,6 +74,15 @@ def test_the_same_number_on_every_seed_is_no_noise_at_all():
     assert found == Noise(0.0, 2.0)
 
 
+def test_the_first_code_with_a_run_is_the_starting_point_though_it_was_run_once():
+    start = record(0, "keep", 1.0)
+    wild = record(3, "discard", 1.0, replicates=runs(1.0, 7.3))
+    calm = [record(n, "discard", 1.0, replicates=runs(1.0, 1.01)) for n in (4, 5, 6)]
+    assert noise.of([*calm, wild, start]).sd == pytest.approx(0.01 / 2**0.5)
+    crashed = record(0, "crash", None)
+    assert noise.of([crashed, wild, *calm]).sd == pytest.approx(((6.3**2 + 3e-4) / 8) ** 0.5)
+
+
 @given(
     st.lists(
         st.lists(st.floats(0.0, 1.0), min_size=1, max_size=5, unique=True), min_size=1, max_size=6

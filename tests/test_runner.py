@@ -176,9 +176,19 @@ def test_a_run_trains_for_its_budget_and_leaves_weights(lab: Lab):
 def test_a_script_without_clock_prints_its_result(lab: Lab):
     state = lab.ended("print('val_loss: 3')\nprint('val_loss: 0.25 (best)')\n", clock="")
     assert (state["phase"], state["printed"]) == ("done", 0.25)
+    state = lab.ended("print('The last val_loss: 2., acc: 1. Before, val_loss=5.0.')", clock="")
+    assert state["printed"] == 5.0
 
 
-@pytest.mark.parametrize("script", ["print('loss: 1')", "print('best_val_loss: 1')", ""])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "print('loss: 1')",
+        "print('best_val_loss: 1')",
+        "print('val_loss:0.x val_loss: 0..x val_loss: 1.2.3 val_loss: 0,5 val_loss: 1e')",
+        "",
+    ],
+)
 def test_a_script_that_prints_no_result_crashes(lab: Lab, script: str):
     state = lab.ended(script, clock="")
     assert state["phase"] == "crash"

@@ -150,12 +150,16 @@ def test_the_kits_scorer_is_sealed_without_its_template(host, monkeypatch, tmp_p
     (folder / "template" / "train.py").write_text("A = 1\n")
     scored = task.make({"name": "puzzle", "edit": ["a.py"], "score": ["python", "-m", KIT]})
     first = seal.of(host, scored)
-    assert set(first) == {"kit", "scorer"}
+    assert set(first) == {"kit", "scorer", "sandbox"}
     (folder / "template" / "train.py").write_text("A = 2\n")
     (folder / "notes.md").write_text("words\n")
     assert seal.of(host, scored) == first
     (folder / "helper.py").write_text("x = 1\n")
-    assert seal.of(host, scored) != first
+    assert seal.of(host, scored)["scorer"] != first["scorer"]
+    box = tmp_path / "autoresearch_kit" / "sandbox"
+    box.mkdir()
+    (box / "walls.py").write_text("HIGH = True\n")
+    assert seal.of(host, scored)["sandbox"] != first["sandbox"]
     assert "scorer" not in seal.of(host, dataclasses.replace(scored, score=("python", "own.py")))
 
 

@@ -181,7 +181,7 @@ def test_a_keep_on_a_parent_that_is_no_longer_best_is_discarded(campaign) -> Non
     assert run_all(campaign, best).status == "keep"
     late = ark.score(ark.train_5min(slow))
     assert late.status == "discard"
-    assert "propose the change again" in late.reason
+    assert "nobody measured the two changes together" in late.reason
     assert campaign.best.files["fit.py"] == best
 
 

@@ -22,16 +22,19 @@ SHRINK = 1.0
 
 
 def usable(records: Sequence[Record]) -> list[Record]:
-    """Return the records that tell an optimiser something: those with a result, and crashes."""
-    return [
-        record
-        for record in records
-        if record.constants
-        and (
-            record.status == "crash"
-            or (record.status in ("keep", "discard") and record.value is not None)
-        )
-    ]
+    """Return the records that tell an optimiser something: those with a result, and crashes.
+
+    A run that was ended because it was hopeless counts as a crash: it has no result, and nobody
+    wants another like it.
+    """
+    found = []
+    for record in records:
+        if record.stopped_early is not None and record.value is None:
+            record = dataclasses.replace(record, status="crash")
+        scored = record.status in ("keep", "discard") and record.value is not None
+        if record.constants and (scored or record.status == "crash"):
+            found.append(record)
+    return found
 
 
 def study(

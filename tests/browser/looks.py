@@ -88,4 +88,5 @@ def faint(notebook: Notebook, widget: str) -> list[tuple[float, str]]:
 def check_quiet(notebook: Notebook) -> None:
     """Assert that the browser's console has no error or warning of the widget."""
     said = [line for line in notebook.console if not line.startswith(("debug: ", "log: "))]
-    assert not [line for line in said if not NOT_OURS.search(line)]
+    ours = [line for line in said if not NOT_OURS.search(line)]
+    assert not ours, ours

@@ -65,6 +65,7 @@ def campaign_for(lab: Lab, name: str, text: str = PRINTED) -> Campaign:
         train=f"{sys.executable} fit.py",
         metric="val_loss",
         goal="minimize",
+        decide="greedy",
     )
     decide(campaign, {}, "keep", 1.0)
     return campaign

@@ -51,7 +51,12 @@ def campaign(
     git(host, "add", ".")
     git(host, "commit", "-qm", "first")
     campaign = ark.open_campaign(
-        host, tag="t", edit="fit.py", train=[sys.executable, "fit.py"], metric="val_loss"
+        host,
+        tag="t",
+        edit="fit.py",
+        train=[sys.executable, "fit.py"],
+        metric="val_loss",
+        decide="greedy",
     )
     ark.baseline(campaign)
     yield campaign

@@ -24,11 +24,13 @@ process and first in the other.
 Differences are judged by what they gain, in bits per byte, never by equality: kernels and routing
 may depend on the batch. How much they do is seen on the mixed rows, and `ERRORS` standard errors
 of it are added to the limit. What is over the limit by less than that again may still be noise, and
-above `NOISY` nothing can be told any more: then a person has to look.
+above `NOISY` nothing can be told any more: then a person has to look. Against a model that leaks in
+the scored process alone, and whose noise is that leak, all that came in company counts together.
 
 What remains. A leak used at a share q of the positions is met by none of n cuts with probability
-(1 - q)^n, or less when it is used where it pays. A model that feigns noise of just `NOISY` in the
-witness hides a gain of `NOISY` times `ERRORS` / sqrt(n) half the time: 0.056 with n = 51 twins.
+(1 - q / 2)^n when it makes the model no better than a token's frequency suggests, and much less
+when it does. A model that feigns noise of just `NOISY` in the witness hides a gain of `NOISY` times
+`ERRORS` / sqrt(n) half the time: 0.056 with n = 51 twins.
 """
 
 from __future__ import annotations
@@ -62,6 +64,13 @@ NOISY = 0.1
 In profile smoke experts with a capacity of 1 to 2, in all four layers, had 0.04 to 0.063."""
 
 ERRORS = 4.0  # standard errors that count as noise
+
+SHARP = 4
+"""Power of the surprise by which half of the cuts are drawn.
+
+In profile smoke a leak at 0.3 % of the positions was missed by 70 % of the draws with 1, by 40 %
+with 2 and by 4 % with 4."""
+
 REASONS = {
     "again": "the model keeps what it was shown: sent again at the end, its first {rows} rows cost "
     "{gain} bits/byte less (limit {limit})",
@@ -75,6 +84,8 @@ REASONS = {
     "before the cut rose by {gain} bits/byte (limit {limit})",
     "before": "future leak: with other text after secret cuts, the loss of all tokens before them "
     "rose by {gain} bits/byte (limit {limit})",
+    "whole": "leak across rows or of the future: in other company, what comes before the cuts in "
+    "{rows} rows cost {gain} bits/byte more (limit {limit})",
 }
 
 CANARY_BITS = 40  # all canaries together are cheaper than chance allows by this: one in 2**40
@@ -175,7 +186,8 @@ def _likely(rows: Rows, bits: Floats) -> Floats:
     """Return how likely each position of a row is the last before its cut, (N, T - 1)."""
     counts = np.bincount(rows.targets.ravel(), minlength=rows.vocab_size) + 1.0
     usual = np.log2(counts.sum() / counts)[rows.targets]
-    ahead = np.where(rows.bytes > 0, usual - bits, 0.0)[:, :-1].clip(0, 50) + 1e-9
+    ahead = np.where(rows.bytes > 0, usual - bits, 0.0)[:, :-1].clip(1e-3, 50)
+    ahead **= SHARP
     likely: Floats = 0.5 / ahead.shape[1] + 0.5 * ahead / ahead.sum(axis=1, keepdims=True)
     return likely
 
@@ -221,6 +233,10 @@ def _measure(plan: Plan, gains: Floats, again: Floats) -> dict[str, dict[str, fl
     of_row, own = mixed.mean(axis=1).std(ddof=1), alone.mean(axis=1)
     of_twin = ((twins * before).sum(axis=1) / length).std(ddof=1)  # a far leak is in every one
     share = before.mean()
+    ends = plan.cuts[plan.alone :]
+    sums = np.where(np.arange(length) < ends[:, None], gains[plan.alone :], 0.0).sum(axis=1)
+    rise = sums.sum() / ends.sum()
+    spread = math.sqrt(((sums - rise * ends) ** 2).sum()) / ends.sum()
     found = {
         "again": _figures(again, of_row / math.sqrt(len(again))),
         "mixed": _figures(mixed, of_row / math.sqrt(len(mixed))),
@@ -234,10 +250,12 @@ def _measure(plan: Plan, gains: Floats, again: Floats) -> dict[str, dict[str, fl
             twins[before],
             max(of_row * math.sqrt(share), of_twin) / share / math.sqrt(len(twins)),
         ),
+        "whole": _figures(np.array(rise), spread),
     }
     for name, rows in (("again", again), ("mixed", mixed), ("alone", own), ("company", own)):
         found[name]["rows"] = len(rows)
-    found["cut"]["rows"], found["mixed"]["scatter"] = len(cut), _short(scatter)
+    found["cut"]["rows"], found["whole"]["rows"] = len(cut), len(ends)
+    found["mixed"]["scatter"] = _short(scatter)
     return found
 
 

@@ -3,10 +3,15 @@
 Tokens go in and logits come back in shared memory; they are copied before they are used. Their
 cross-entropy is computed here, by numpy: its log-softmax is as fast as torch's on one core, and
 not to import torch spares two seconds of start-up.
+
+The reason of a crash goes into the record and from there into prompts, and whoever has seen the
+rows could write them into its complaint. So a child is quoted only until it is sent the first one,
+after a batch of random tokens, where most mistakes show; then it chooses from lists kept here.
 """
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures
 import contextlib
 import itertools
@@ -34,6 +39,19 @@ from autoresearch_kit.tasks.language_model.rows import Trouble
 LOGITS_BYTES = {"cpu": 8 << 20, "other": 512 << 20}
 SLOTS = 2
 OUTPUT_KEPT = 4096
+
+# All that a child which has seen rows can say: which of these, and a line.
+COMPLAINTS = {
+    "no tensor": "the model returned no tensor, expected logits (B, T, V)",
+    "shape": "the logits have a shape other than (B, T, V)",
+    "no numbers": "the logits are not floating point numbers",
+}
+KINDS = {"OutOfMemoryError"} | {
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+}
+LAST_LINE = 9_999
 
 
 class Crash(Exception):
@@ -78,6 +96,7 @@ class Model:
         self.output = Tail(self.process.stdout)
         self.received = b""
         self.sizes: set[int] = set()
+        self.seen = False  # whether the child was sent a row that isn't made up
 
     def __enter__(self) -> Model:
         return self
@@ -120,12 +139,15 @@ class Model:
         """Return the loss of each of `targets` (N, T) in nats, as the model sees `inputs` (N, T).
 
         The first `alone` rows are sent one by one, the others in batches. While the child computes
-        one batch, this process takes the log-softmax of the one before.
+        one batch, this process takes the log-softmax of the one before. Before the first of all
+        comes a batch of the same size that counts nowhere.
         """
         starts = [*range(alone), *range(alone, len(inputs), self.batch), len(inputs)]
         spans = list(itertools.pairwise(starts))
         workers = 1 if self.device == "cpu" else min(8, os.cpu_count() or 1)
         nats = np.empty(targets.shape)
+        if not self.seen:
+            self._rehearse(spans[0][1])
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             self._request(0, inputs[slice(*spans[0])])
             for index, (start, stop) in enumerate(spans):
@@ -138,6 +160,17 @@ class Model:
                 offset = index % SLOTS * self.slot_bytes + self.logits_at
                 nats[start:stop] = self._reduce(pool, offset, targets[start:stop], start)
         return nats
+
+    def _rehearse(self, rows: int) -> None:
+        """Let the child compute random tokens, the last time that its own words are quoted."""
+        # Always the same, so that what a model may derive from its first batch is so as well.
+        random = np.random.default_rng(0)
+        tokens = random.integers(0, self.vocab_size - 1, (rows, self.length), dtype=np.uint16)
+        tokens[:, 0] = self.vocab_size - 1  # begins a row, as everywhere
+        self._request(0, tokens)
+        self._reply("computing random tokens", self.setup_seconds)
+        self.sizes.add(rows)
+        self.seen = True
 
     def _reduce(
         self,
@@ -192,14 +225,14 @@ class Model:
         while b"\n" not in self.received:
             left = limit - time.monotonic()
             if left <= 0:
-                raise Crash(f"hang: time ran out while {doing}{self.output}")
+                raise Crash(f"hang: time ran out while {doing}{self._printed()}")
             if not poll.poll(min(left, 0.5) * 1000):
                 self._check_memory(doing)
                 continue
             some = os.read(self.replies, 1 << 16)
             self.received += some
             if not some:
-                raise Crash(f"{self._ended()} while {doing}{self.output}")
+                raise Crash(f"{self._ended()} while {doing}{self._printed()}")
             if len(self.received) > 1 << 16:
                 raise Crash(f"the model's process flooded its pipe while {doing}")
         line, _, self.received = self.received.partition(b"\n")
@@ -208,10 +241,26 @@ class Model:
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
-            raise Crash(f"the model's process sent no JSON object while {doing}{self.output}")
+            raise Crash(f"the model's process sent no JSON object while {doing}{self._printed()}")
         if "fault" in said:
-            raise Crash(_printable(str(said["fault"]))[:1000])
+            raise Crash(self._complaint(said, doing))
         return said
+
+    def _complaint(self, said: dict[str, Any], doing: str) -> str:
+        """Return what the child says is wrong: its own words only before it has seen rows."""
+        if not self.seen:
+            return _printable(str(said["fault"]))[:1000]
+        kind, line = str(said.get("kind")), said.get("line")
+        what = COMPLAINTS.get(kind) or f"forward failed: {kind if kind in KINDS else 'an error'}"
+        if type(line) is int and 0 < line <= LAST_LINE:
+            what += f" (train.py, line {line})"
+        return (
+            f"{what} while {doing}; with random tokens it did not fail, and what a model says "
+            "after its first row is not quoted"
+        )
+
+    def _printed(self) -> str:
+        return "" if self.seen else str(self.output)
 
     def _ended(self) -> str:
         try:
@@ -249,8 +298,9 @@ class Tail:
         self._thread.start()
 
     def _drain(self) -> None:
-        while some := os.read(self._source.fileno(), 1 << 16):
-            self._kept = (self._kept + some)[-OUTPUT_KEPT:]
+        with self._source:
+            while some := os.read(self._source.fileno(), 1 << 16):
+                self._kept = (self._kept + some)[-OUTPUT_KEPT:]
 
     def __str__(self) -> str:
         """Return a line break and the text, or nothing when nothing was printed."""

@@ -25,7 +25,14 @@ import torch
 
 
 class Fault(Exception):
-    """The candidate did something wrong; the text is for the record."""
+    """The candidate did something wrong; the text is for the record.
+
+    Once rows were seen only `kind`, which the scorer has to know, and `line` of train.py count.
+    """
+
+    def __init__(self, text: str, kind: str = "", line: int = 0) -> None:
+        super().__init__(text)
+        self.kind, self.line = kind, line
 
 
 def main() -> None:
@@ -46,7 +53,7 @@ def main() -> None:
                 serve(**json.loads(line))
                 reply(done=True)
         except Fault as fault:
-            reply(fault=str(fault))
+            reply(fault=str(fault), kind=fault.kind, line=fault.line)
 
 
 def _server(hello: dict[str, Any], device: str, shared: int) -> Any:
@@ -91,11 +98,16 @@ def _server(hello: dict[str, Any], device: str, shared: int) -> Any:
             logits = model(tokens)
         expected = (rows, length, vocab_size)
         if not isinstance(logits, torch.Tensor):
-            raise Fault(f"the model returned {type(logits).__name__}, expected logits (B, T, V)")
+            raise Fault(
+                f"the model returned {type(logits).__name__}, expected logits (B, T, V)",
+                "no tensor",
+            )
         if tuple(logits.shape) != expected:
-            raise Fault(f"logits have the shape {tuple(logits.shape)}, expected {expected}")
+            raise Fault(
+                f"logits have the shape {tuple(logits.shape)}, expected {expected}", "shape"
+            )
         if not logits.is_floating_point():
-            raise Fault(f"logits are {logits.dtype}, expected floating point numbers")
+            raise Fault(f"logits are {logits.dtype}, expected floating point numbers", "no numbers")
         with _blamed("forward", code):  # A device tells of a failed kernel only now.
             view(start + hello["logits_at"], expected, torch.float32).copy_(logits)
 
@@ -139,12 +151,20 @@ def _blamed(what: str, code: str) -> Any:
         raise
     except BaseException as error:
         said = traceback.format_exception_only(error)[-1].strip()
-        lines = [
-            f" ({Path(frame.filename).relative_to(code)}, line {frame.lineno})"
+        places = [
+            (str(Path(frame.filename).relative_to(code)), frame.lineno or 0)
             for frame in traceback.extract_tb(error.__traceback__)
             if Path(frame.filename).is_relative_to(code)
         ]
-        raise Fault(f"{what} failed: {said}{''.join(lines[-1:])}") from error
+        if places:
+            said += " ({}, line {})".format(*places[-1])
+        known = (
+            each.__name__
+            for each in type(error).__mro__
+            if each.__module__ == "builtins" or each is torch.OutOfMemoryError
+        )
+        line = next((at for file, at in reversed(places) if file == "train.py"), 0)
+        raise Fault(f"{what} failed: {said}", next(known), line) from error
 
 
 if __name__ == "__main__":

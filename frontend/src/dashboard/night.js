@@ -121,6 +121,7 @@ function factsOf(night, over) {
     `${night.discarded} discarded`,
     night.crashed && `${night.crashed} crashed`,
     night.refused && `${night.refused} refused`,
+    night.quarantined && `${night.quarantined} in quarantine`,
     night.failures && `${night.failures} failed proposals`,
   ];
   return [
