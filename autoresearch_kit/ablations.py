@@ -106,13 +106,11 @@ def _measure(campaign: Campaign, left_out: Experiment, best: Record, seeds: int)
         replicates.append(results.replicate(run, state, measured["val"]))
         odd = odd or results.suspicion(measured["val"])
     words = f"{best.n:04d} without {left_out.n:04d}: {left_out.hypothesis}"
-    found: dict[str, Any] = {
-        "finding": records.clean(f"the best state crashes without it: {crash}")
-    }
+    found = {"finding": f"the best state crashes without it: {crash}"}
     if not crash:
         found = _worth(campaign, best, replicates)
-    if odd and not crash:
-        found["finding"] = records.clean(f"{found['finding']}; a person must look: {odd}")
+        found["finding"] += f"; a person must look: {odd}" * bool(odd)
+    found["finding"] = records.clean(found["finding"])
     later = ledger.later(
         campaign,
         best,

@@ -10,7 +10,18 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import errors, git
-from tests.stacked import FIT, PRINTED, Kernel, add, run_folders, start, tag_objects
+from tests.stacked import (
+    CHECK,
+    FIT,
+    PRINTED,
+    SCORED,
+    TRAIN,
+    Kernel,
+    add,
+    run_folders,
+    start,
+    tag_objects,
+)
 
 
 @pytest.fixture
@@ -111,6 +122,33 @@ def test_noise_decides_whether_a_change_holds(make) -> None:
     assert 0.1 < df["error"][1] < 0.6
 
 
+def test_the_luck_that_the_best_state_was_picked_for_is_not_each_changes_worth(make) -> None:
+    campaign = make(noise=0.5)
+    worth = {"worth": 9.5, "worth_error": 0.3, "runs": 1}
+    add(campaign, {"A": 4.5}, "keep", 8.0, evidence=worth)  # 9.5, had it not been picked
+    df = ark.ablate(campaign, seeds=1)
+    assert df["claimed"][0] == 2.0
+    assert df["worth"][0] == pytest.approx(0.5)
+    assert df["finding"][0].startswith("doubtful")
+
+
+def test_a_wild_variant_does_not_take_the_starting_points_place_in_the_noise(make_host) -> None:
+    """The starting point always counts; what is much wilder tells of itself alone."""
+    host = make_host({"fit.py": FIT.replace("NOISE = 0.0", "NOISE = 3.0")})
+    campaign = ark.open_campaign(host, tag="s", decide="greedy", **PRINTED)
+    calm = [{"seed": i, "value": 10 + i / 100, "run": ""} for i in (1, 2, 3, 4)]
+    add(campaign, {}, "keep", 10.025, replicates=tuple(calm))
+    add(campaign, {"NOISE": 0.0}, "keep", 9.0)
+    assert ark.ablate(campaign, seeds=2)["error"][0] < 0.05
+
+
+def test_what_its_scorer_finds_odd_of_a_variant_is_told(make_host) -> None:
+    odd = CHECK.replace('"split": split', '"split": split, "quarantine": "odd"')
+    campaign = start(make_host({"train.py": TRAIN, "check.py": odd}), noise=0.1, **SCORED)
+    add(campaign, {"A": 1}, "keep", 6.0)
+    assert ark.ablate(campaign, seeds=1)["finding"][0] == "holds; a person must look: odd"
+
+
 def test_unknown_noise_is_no_certainty(make) -> None:
     campaign = make(FIT.replace("NOISE = 0.0", "NOISE = 0.01"))
     add(campaign, {"A": 4}, "keep", 9.0)
@@ -127,6 +165,7 @@ def test_higher_may_be_better(make) -> None:
     assert (df["claimed"][0], df["worth"][0], df["finding"][0]) == (2.0, 2.0, "holds")
 
 
+@pytest.mark.acceptance
 def test_a_killed_ablation_goes_on_and_a_finished_one_stays(make) -> None:
     campaign = make(FIT.replace("SECONDS = 0.0", "SECONDS = 0.6"))
     add(campaign, {"A": 4}, "keep", 9.0)

@@ -49,11 +49,13 @@ ROWS = (
         "widgets",
     },
     {
+        "account",
         "child",
         "clock",
         "curve",
         "device",
         "guard",
+        "memory",
         "outcome",
         "runner",
         "sandbox",

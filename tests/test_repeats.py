@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors, evidence, noise, records, runs
+from autoresearch_kit import errors, evidence, files, ledger, noise, records, runs
 from tests.conftest import git
 from tests.nightly import until
 from tests.stacked import (
@@ -134,6 +134,7 @@ def test_a_stopped_repeat_starts_that_run_again(slow) -> None:
     assert len(slow.experiment(1).record.replicates) == 2
 
 
+@pytest.mark.acceptance
 def test_two_kernels_that_repeat_the_same_make_each_run_once(slow) -> None:
     code = "print(ark.repeat(campaign, 1, times=2))"
     kernels = [Kernel(slow, code), Kernel(slow, code)]
@@ -175,6 +176,27 @@ def test_a_broken_scorer_leaves_no_record_and_the_run_is_scored_later(make_host)
     assert not list((campaign.state / "runs").glob("*/out"))
 
 
+def test_what_the_scorer_finds_odd_is_told_of_the_starting_point_and_its_repeats(make_host) -> None:
+    odd = CHECK.replace('"split": split', '"split": split, "quarantine": "far too\\nlow"')
+    host = make_host({"train.py": TRAIN, "check.py": odd})
+    campaign = ark.open_campaign(host, tag="s", **SCORED)
+    assert ark.baseline(campaign).status == "keep"
+    words = "a person must look at seed 1: far too low"
+    assert campaign.records()[0].reason == f"the starting point, 1 run; {words}"
+    ark.repeat(campaign, 0, times=1)
+    assert campaign.standing().later[0].reason.endswith("look at seed 2: far too low")
+    assert len(campaign.best_record.replicates) == 2
+
+
+def test_a_repeat_that_was_lost_for_its_slowness_is_told_so(campaign) -> None:
+    """When a second attempt is as slow, it is the code and no busy machine."""
+    lost = {"phase": "lost", "slow": True, "tokens_per_second": 70.0}
+    files.write_json(campaign.state / "runs" / "again-0001-2.lost1" / "status.json", lost)
+    ark.repeat(campaign, 1, times=1)
+    spec = files.read_json(campaign.state / "runs" / "again-0001-2" / "run.json")
+    assert spec["slow_before"] == [70.0]
+
+
 def test_losses_row_by_row_of_repeats_are_kept_for_later_decisions(make_host) -> None:
     rows = (
         "import numpy as np\n"
@@ -209,6 +231,21 @@ def test_a_later_record_is_no_experiment(campaign) -> None:
     ark.repeat(campaign, 1, times=1)
     with pytest.raises(errors.CampaignError, match=r"0002 is no experiment but a repeat of 0001"):
         ark.repeat(campaign, 2)
+
+
+def test_an_experiment_of_another_campaign_is_not_the_one_with_its_number(campaign) -> None:
+    other = ark.open_campaign(campaign.path, tag="t", **PRINTED)
+    with pytest.raises(errors.CampaignError, match=r"0001 is of campaign s in .*, not of t in"):
+        ark.repeat(other, campaign.experiment(1))
+    with pytest.raises(errors.CampaignError, match=r"type campaign\.experiment\(1\)"):
+        ark.rewind(other, to=campaign.experiment(1), reason="why not")
+
+
+def test_a_later_record_of_a_kind_that_only_a_newer_kit_knows_is_no_experiment(campaign) -> None:
+    note = ledger.later(campaign, campaign.best_record, "prophecy", reason="none")
+    ledger.append(campaign, note, {})
+    with pytest.raises(errors.CampaignError, match=r"but a record \(prophecy\) of 0001"):
+        campaign.experiment(2)
 
 
 def test_a_baseline_without_a_score_is_no_starting_point(make_host) -> None:

@@ -107,6 +107,7 @@ def test_stop_ends_an_audit_at_once_and_a_persons_own_run_goes_on(make, now) -> 
     assert len([name for name in run_folders(campaign) if "stopped" in name]) <= 1
 
 
+@pytest.mark.acceptance
 def test_an_audit_goes_on_after_a_pause(make) -> None:
     campaign = make(FIT.replace("SECONDS = 0.0", "SECONDS = 0.5"), keeps=10)
     night = night_of(campaign, experiments=1)

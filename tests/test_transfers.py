@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors, lab, source, task
+from autoresearch_kit import errors, lab, source, task, transfers
 from autoresearch_kit.tasks import language_model
 from tests.conftest import git
 from tests.stacked import FIT, PRINTED, Kernel, add, start, tag_objects, until
@@ -80,6 +80,7 @@ def test_the_same_again_is_read_and_not_run_and_a_later_keep_is_added(campaign) 
     assert [r.about for r in campaign.standing().later] == [3, 5]
 
 
+@pytest.mark.acceptance
 def test_a_killed_transfer_goes_on_where_it_was(make_host) -> None:
     text = SIZED.replace("SECONDS = 0.0", "SECONDS = 0.6")
     campaign = stack(start(make_host({"fit.py": text}), **PRINTED))
@@ -95,6 +96,34 @@ def test_a_killed_transfer_goes_on_where_it_was(make_host) -> None:
     other = ark.open_campaign(campaign.path, tag="s-depth-4")
     assert [r.n for r in other.records()] == [0, 1, 2, 3]
     assert sorted(p.name for p in runs.glob("[0-9]*")) == ["0000-0", "0001-0", "0002-0", "0003-0"]
+
+
+def test_constants_that_spell_alike_get_campaigns_of_their_own(make_host) -> None:
+    text = SIZED.replace("B = 5", "B = (1, 5)").replace("+ B", "+ sum(B)")
+    campaign = start(make_host({"fit.py": text}), **PRINTED)
+    add(campaign, {"A": 4}, "keep", 9.0)
+    first = ark.transfer(campaign, set={"B": (1, 2)})
+    other = ark.transfer(campaign, set={"B": (12,)})
+    tags = [df.attrs["campaign"] for df in (first, other)]
+    assert tags == ["s-b-12", "s-b-12-no2"]
+    starts = [ark.open_campaign(campaign.path, tag=tag).records()[0] for tag in tags]
+    assert [record.value for record in starts] == [8.0, 17.0]
+    assert ark.transfer(campaign, set={"B": (12,)}).attrs == other.attrs
+    assert ark.transfer(campaign, set={"B": (1, 2)}).attrs == first.attrs
+
+
+def test_what_is_kept_meanwhile_is_not_told_of(campaign, monkeypatch) -> None:
+    real = transfers._row
+
+    def row(*args: Any) -> dict[str, Any]:
+        if len(campaign.standing().line) == 4:
+            add(campaign, {"B": 1}, "keep", 3.0)
+        return real(*args)
+
+    monkeypatch.setattr(transfers, "_row", row)
+    assert len(ark.transfer(campaign, set={"DEPTH": 4})) == 3
+    (later,) = campaign.standing().later
+    assert later.about == 3
 
 
 def test_what_can_not_be_put_there_says_why(make_host) -> None:

@@ -53,6 +53,32 @@ def test_rewind_makes_an_earlier_keep_the_best_and_moves_the_branch(campaign) ->
     assert campaign.experiment(3).files["fit.py"].count("A2 = -1") == 1
 
 
+@pytest.mark.parametrize(
+    ("say", "best"),
+    [
+        (lambda c: ark.rewind(c, to=1, reason="a dead end"), 1),
+        (lambda c: ark.override(c.best, "discard", reason="a cheat"), 2),
+        (lambda c: ark.override(c.experiment(4), "keep", reason="fine"), 4),
+    ],
+)
+def test_a_kill_after_the_record_leaves_the_branch_at_the_best(
+    campaign, monkeypatch, say, best
+) -> None:
+    """Both are in one transaction: there is no moment between them."""
+    add(campaign, {"A": -50}, "quarantine", -47.0)
+    real = ledger.git.update_refs
+
+    def killed(*args: object) -> None:
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger.git, "update_refs", killed)
+    with pytest.raises(KeyboardInterrupt):
+        say(campaign)
+    assert campaign.best.n == best
+    assert branch(campaign) == campaign.best.commit
+
+
 def test_the_same_rewind_again_does_nothing(campaign) -> None:
     first = ark.rewind(campaign, to=campaign.experiment(1), reason="a dead end")
     assert ark.rewind(campaign, to=1, reason="again") == first

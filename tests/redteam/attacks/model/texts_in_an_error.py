@@ -3,4 +3,14 @@
 # ends: crash
 # stage: score
 # admission: lets it in
-GPT.forward = lambda self, tokens: 1 / 0 if tokens is None else int(str(tokens.tolist()))
+_forward, _calls = GPT.forward, []
+
+
+def cheat(self, tokens):
+    _calls.append(0)
+    if len(_calls) == 1:  # random tokens, of which it may tell
+        return _forward(self, tokens)
+    return int(str(tokens.tolist()))
+
+
+GPT.forward = cheat
