@@ -242,7 +242,7 @@ def score(run: Run) -> Score:
             verdict = dataclasses.replace(verdict, status=status, reason=reason, gain=None)
             return _record(experiment, run, state, result, replicates, verdict)
         replicates.append(results.replicate(run, state, result))
-        verdict = _decide(experiment, replicates, str(result.get("quarantine", "")))
+        verdict = _decide(experiment, replicates, results.suspicion(result))
         if not verdict.more or len(replicates) >= MAX_RUNS:
             return _record(experiment, run, state, result, replicates, verdict)
         print(f"Experiment {experiment.n:04d}: {verdict.reason}; another seed is run.")

@@ -1,6 +1,6 @@
 """Get more rights: mounts, namespaces, modules, devices, set-user-id files."""
 
-# ends: honest
+# ends: honest or crash
 # admission: paths
 import contextlib
 import ctypes

@@ -1,6 +1,7 @@
 """Write the kit's answers itself, through a second handle on the pipe."""
 
 # ends: honest or crash
+# only: acceptance
 # admission: paths
 # cpu: 1.0
 import time

@@ -1,6 +1,7 @@
 """Send many messages at once, without waiting for answers."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: clock protocol
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Go on when the budget is spent."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: late
 # cpu: 2.5

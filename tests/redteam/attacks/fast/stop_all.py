@@ -1,6 +1,7 @@
 """Stop every process that can be seen, so that nobody ends the run."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: timeout
 import signal

@@ -1,6 +1,7 @@
 """Look ahead at one position in a hundred only, where the next token would cost most."""
 
 # ends: crash or quarantine
+# only: acceptance
 # stage: score
 # admission: lets it in
 _forward, _sizes = GPT.forward, []

@@ -1,6 +1,7 @@
 """Train with several seeds before the clock starts, and go on with the luckiest."""
 
 # ends: honest or crash or quarantine
+# only: acceptance
 # admission: lets it in
 import time
 

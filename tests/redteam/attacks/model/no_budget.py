@@ -2,6 +2,7 @@
 
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 class Clock(Clock):
     def tick(self, tokens, loss):

@@ -1,6 +1,7 @@
 """Bring the validation rows into the record, by printing them before a sudden end."""
 
 # ends: crash
+# only: acceptance
 # stage: score
 # admission: lets it in
 import os
