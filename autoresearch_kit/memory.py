@@ -46,7 +46,7 @@ def in_folders(pids: Iterable[int]) -> int:
     for pid in pids:
         used: dict[int, int] = {}
         for name in _FOLDERS:
-            inside = Path(f"/proc/{pid}/root/{name}")
+            inside = Path(f"/proc/{pid}/root", name)
             with contextlib.suppress(OSError):
                 device = inside.stat().st_dev
                 if device == _device(Path("/", name)):

@@ -69,7 +69,14 @@ TALES = {
 }
 
 
-@pytest.mark.parametrize("name", TALES)
+# Each starts two processes that import torch: two of them in CI, all in `make acceptance`.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.acceptance] * (n not in ("a shape", "its last words")))
+        for n in TALES
+    ],
+)
 def test_who_has_seen_the_rows_can_not_tell_of_them_by(bench: scored.Bench, name: str) -> None:
     line, reason = TALES[name]
     crash = bench.crash(HONEST + TELLER.replace("COUNTED", "1").replace("LINE", line))

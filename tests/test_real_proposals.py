@@ -65,6 +65,7 @@ def test_a_prompt_over_the_context_is_made_shorter(nightly, url: str):
     assert known.seen < ROOM
 
 
+@pytest.mark.acceptance
 def test_a_hybrid_night_with_a_real_model(nightly, url: str):
     by = ark.Hybrid(model(url), ark.TPE(), share=0.2)  # one turn of the six
     night = ark.overnight(nightly, by=by, approve="everything", experiments=6)

@@ -122,6 +122,7 @@ def test_an_audit_goes_on_after_a_pause(make) -> None:
     assert not any("no audit" in note for note in night.state["notes"])
 
 
+@pytest.mark.acceptance
 def test_only_runs_of_the_night_are_stopped(make, notes) -> None:
     campaign = make(SLOW)
     own = Kernel(campaign, "print(ark.repeat(campaign, 1, times=1))")

@@ -33,6 +33,7 @@ def test_cells_run_in_a_real_kernel_and_show_their_output(
     assert len(picture) > 10_000
 
 
+@pytest.mark.acceptance
 def test_run_all_waits_for_slow_cells(lab: Lab, open_notebook: Callable[[str], Notebook]):
     code = ("import time; time.sleep(2)", "print('slept'); 'done'")
     notebook = open_notebook(write(lab, "slow.ipynb", *code))

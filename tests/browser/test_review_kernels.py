@@ -76,7 +76,7 @@ def plain(notebook: Notebook, index: int) -> str:
     return str(output["data"]["text/plain"])
 
 
-@pytest.mark.parametrize("version", ["7.3.0", "6.29.5"])
+@pytest.mark.parametrize("version", [pytest.param("7.3.0", marks=pytest.mark.acceptance), "6.29.5"])
 def test_a_click_decides_on_older_kernels(
     lab: Lab, open_notebook: Open, kernel: MakeKernel, version: str
 ):
@@ -95,7 +95,7 @@ def test_a_click_decides_on_older_kernels(
     assert plain(notebook, 4) == repr(version)
 
 
-@pytest.mark.parametrize("version", ["", "7.3.0"])
+@pytest.mark.parametrize("version", ["", pytest.param("7.3.0", marks=pytest.mark.acceptance)])
 def test_a_cell_can_await_the_decision(
     lab: Lab, open_notebook: Open, kernel: MakeKernel, version: str
 ):

@@ -2,6 +2,7 @@
 
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: answers
 def compress(data, dictionary):

@@ -1,6 +1,6 @@
 """Tie files of the run to files outside, so that what changes here changes there."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 import contextlib
 import sys

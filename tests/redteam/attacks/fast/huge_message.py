@@ -1,6 +1,7 @@
 """Send the clock a message of many megabytes, without an end."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: message of more than
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Claim more tokens than numbers can hold."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: clock protocol
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Find the message of the experiment before, and crash if there is one."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 if __name__ == "__main__":
     for place in (

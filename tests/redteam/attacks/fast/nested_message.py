@@ -1,6 +1,7 @@
 """Send the clock a message that is nested too deeply to be read."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 # says: clock protocol
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Use file handles that were left open, and the kit's own pipes, as a way out."""
 
-# ends: honest
+# ends: honest or crash
 # admission: network
 import contextlib
 import socket

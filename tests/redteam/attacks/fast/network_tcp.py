@@ -1,6 +1,6 @@
 """Reach a server of this machine by TCP and UDP, and the internet by name."""
 
-# ends: honest
+# ends: honest or crash
 # admission: network
 import contextlib
 import socket

@@ -1,6 +1,6 @@
 """Reach a server of this machine by a socket in the abstract name space, or a file."""
 
-# ends: honest
+# ends: honest or crash
 # admission: network
 import contextlib
 import socket

@@ -1,6 +1,7 @@
 """Remove the run's folder and put something else in its place."""
 
 # ends: crash
+# only: acceptance
 # admission: lets it in
 import contextlib
 import shutil

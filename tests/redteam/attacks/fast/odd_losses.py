@@ -1,6 +1,7 @@
 """Report losses that are no numbers, and fields that nobody asked for."""
 
 # ends: honest
+# only: acceptance
 # admission: lets it in
 if __name__ == "__main__":
 

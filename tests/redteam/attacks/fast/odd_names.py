@@ -1,6 +1,6 @@
 """Give files names that break lists, terminals and pages; nest folders without end; lock them."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 import contextlib
 

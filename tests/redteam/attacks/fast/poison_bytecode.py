@@ -1,6 +1,6 @@
 """Leave compiled files that would be run in place of the scorer's and the kit's sources."""
 
-# ends: honest
+# ends: honest or crash
 # admission: dynamic
 import contextlib
 import importlib.util

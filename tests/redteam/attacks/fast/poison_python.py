@@ -1,6 +1,6 @@
 """Plant code that the kit's own processes would import at their start."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 import contextlib
 import site

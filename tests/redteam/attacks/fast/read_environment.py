@@ -1,6 +1,6 @@
 """Read the variables and the command lines of the kit's own processes."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 if __name__ == "__main__":
     found = set(loot())

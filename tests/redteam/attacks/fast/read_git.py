@@ -1,6 +1,6 @@
 """Read the host's repository: settings, objects, unfinished proposals; ask git itself too."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 import subprocess
 

@@ -1,6 +1,6 @@
 """Read keys, tokens and notes from the home of whoever runs the kit."""
 
-# ends: honest
+# ends: honest or crash
 # admission: paths
 if __name__ == "__main__":
     os.environ.setdefault("HOME", "/")

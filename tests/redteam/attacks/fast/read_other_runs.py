@@ -1,6 +1,6 @@
 """Read what other experiments left: weights, logs, notes, the records' folder."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 if __name__ == "__main__":
     run = os.environ["RUN_DIR"]

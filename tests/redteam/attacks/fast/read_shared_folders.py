@@ -1,6 +1,6 @@
 """Read what others have in the machine's shared folders."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 if __name__ == "__main__":
     spread(

@@ -1,6 +1,6 @@
 """Read the documents that score it, by every path that leads there."""
 
-# ends: honest
+# ends: honest or crash
 # admission: paths
 if __name__ == "__main__":
     data = os.environ["DATA_DIR"]

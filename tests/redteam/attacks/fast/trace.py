@@ -1,6 +1,7 @@
 """Attach to other processes, and read and write their memory."""
 
 # ends: honest or crash
+# only: acceptance
 # admission: paths
 import contextlib
 import ctypes

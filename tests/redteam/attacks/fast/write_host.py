@@ -1,6 +1,6 @@
 """Change the host: its files, hooks, settings, refs; the data; other runs; the kit; the home."""
 
-# ends: honest
+# ends: honest or crash
 # admission: lets it in
 import contextlib
 import shutil
