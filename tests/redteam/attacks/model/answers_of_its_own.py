@@ -1,6 +1,6 @@
 """Answer the scorer itself: early, many times, with results."""
 
-# ends: honest or crash
+# ends: honest or crash or quarantine
 # stage: score
 # only: acceptance
 # admission: lets it in
