@@ -134,8 +134,11 @@ class Score:
         return render.card({name: value for name, value in rows.items() if value != ""})
 
 
-def score_of(record: Record, *, best: float | None, note: str = "") -> Score:
-    """Return the score that a record holds; `best` is the value that it was compared with."""
+def score_of(record: Record, *, note: str = "") -> Score:
+    """Return the score that a record holds, beside the value that it was compared with."""
+    best = None
+    if record.value is not None and record.delta is not None:
+        best = record.value - record.delta
     if record.status == "quarantine":
         note = (
             f"Look at it: ark.show(campaign, {record.n}). Then say what it is: "

@@ -62,7 +62,7 @@ def repeat(campaign: Campaign, n: int | Experiment, *, times: int = 3) -> Score:
             _write(campaign, record, new)
     now = experiment.record
     assert now is not None
-    return score_of(now, best=None if now.delta is None else (now.value or 0.0) - now.delta)
+    return score_of(now)
 
 
 def _seeds(campaign: Campaign, about: Record) -> set[int]:

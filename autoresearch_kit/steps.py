@@ -42,7 +42,6 @@ from autoresearch_kit.errors import (
 from autoresearch_kit.experiment import Experiment, Score, score_of
 from autoresearch_kit.proposal import Proposal
 from autoresearch_kit.proposers import Proposer, choose, name_of
-from autoresearch_kit.records import Record
 from autoresearch_kit.runner import Run
 
 MAX_RUNS = 10
@@ -86,7 +85,7 @@ def baseline(campaign: Campaign, *, seeds: int = 1) -> Score:
         reason = "; ".join([f"the starting point, {runs_made}", *odd])
         verdict = decide.Verdict("keep", reason)
         return _record(experiment, run, state, result, replicates, verdict, rule="baseline")
-    return score_of(experiment.record, best=None)
+    return score_of(experiment.record)
 
 
 def propose(
@@ -246,7 +245,7 @@ def score(run: Run) -> Score:
         if not verdict.more or len(replicates) >= MAX_RUNS:
             return _record(experiment, run, state, result, replicates, verdict)
         print(f"Experiment {experiment.n:04d}: {verdict.reason}; another seed is run.")
-    return score_of(experiment.record, best=_compared_with(experiment.record))
+    return score_of(experiment.record)
 
 
 def _expect(given: object, kind: type, call: str) -> None:
@@ -289,7 +288,7 @@ def _record(
     campaign = experiment.campaign
     with files.locked(campaign.state / "decide.lock"):
         if experiment.record is not None:
-            return score_of(experiment.record, best=_compared_with(experiment.record))
+            return score_of(experiment.record)
         if verdict.status == "keep" and experiment.n:
             best = campaign.best_record
             if best is not None and best.n != experiment.parent:  # it moved meanwhile
@@ -332,13 +331,7 @@ def _record(
         note = (
             f"{audits.EVERY} keeps since the last audit: ark.audit(campaign) is due. {note}".strip()
         )
-    return score_of(record, best=_compared_with(record), note=note)
-
-
-def _compared_with(record: Record) -> float | None:
-    if record.value is None or record.delta is None:
-        return None
-    return record.value - record.delta
+    return score_of(record, note=note)
 
 
 def _proposal_of(experiment: Experiment) -> Proposal | None:

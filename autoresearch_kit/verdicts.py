@@ -40,7 +40,7 @@ def override(experiment: Experiment, verdict: str, *, reason: str) -> Score:
         record = _decided(experiment)
         line = campaign.standing().line
         if verdict == record.status:
-            return _score(experiment)
+            return score_of(_decided(experiment))
         if record.value is None or not record.n:
             what = "is the starting point" if not record.n else f"has no metric ({record.status})"
             raise CampaignError(f"{record.n:04d} {what}, so there is no other verdict on it")
@@ -57,7 +57,7 @@ def override(experiment: Experiment, verdict: str, *, reason: str) -> Score:
                 f"that is meant: ark.rewind(campaign, to={record.parent}, reason=...)"
             )
         note = _append(campaign, record, verdict, "override", reason)
-    return _score(experiment, note)
+    return score_of(_decided(experiment), note=note)
 
 
 def rewind(campaign: Campaign, *, to: int | Experiment, reason: str) -> Score:
@@ -90,7 +90,7 @@ def rewind(campaign: Campaign, *, to: int | Experiment, reason: str) -> Score:
         note = ""
         if n != line[-1]:
             note = _append(campaign, _decided(experiment), "keep", "rewind", reason)
-    return _score(experiment, note)
+    return score_of(_decided(experiment), note=note)
 
 
 def _append(campaign: Campaign, record: Record, verdict: str, kind: str, reason: str) -> str:
@@ -111,11 +111,3 @@ def _decided(experiment: Experiment) -> Record:
             "ark.score(run) first"
         )
     return experiment.record
-
-
-def _score(experiment: Experiment, note: str = "") -> Score:
-    record = _decided(experiment)
-    compared = None
-    if record.value is not None and record.delta is not None:
-        compared = record.value - record.delta
-    return score_of(record, best=compared, note=note)
