@@ -35,6 +35,9 @@ class Human:
     hypothesis
         What you expect and why; by default a line that says what changed. An `idea` given to
         `propose` goes first.
+    guess
+        The change of the metric that you expect, with its sign; `plots.calibration` compares it
+        with what was measured.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Human:
 
     edit: Edit = None
     hypothesis: str | None = None
+    guess: float | None = None
 
     def __call__(
         self, campaign: Campaign, *, idea: str | None = None, revises: Proposal | None = None
@@ -75,6 +79,7 @@ class Human:
             files=files,
             hypothesis=said or _summary(best, files),
             author=who,
+            expected=self.guess,
             approved_by=who,
         )
 
