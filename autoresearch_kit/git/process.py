@@ -1,0 +1,125 @@
+"""Starts git: the only place that does. What a repository is, and who its user is."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from autoresearch_kit import keys
+from autoresearch_kit.errors import CampaignError, GitError, LabError
+from autoresearch_kit.files import spawning
+
+_KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"} | {
+    f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
+}
+
+
+def call(
+    repo: Path,
+    *args: str,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    accept: Sequence[int] = (0,),
+) -> bytes:
+    """Run git in `repo` and return what it printed.
+
+    Raises
+    ------
+    GitError
+        When git is missing or ends with a status that is not in `accept`.
+    """
+    # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
+    # Filters need no keys; nothing here talks to a server: what will, gets its token in env=.
+    theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()
+    clean = {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT} | dict(env or {})
+    words = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
+    try:
+        with spawning:
+            done = subprocess.run(words, input=input, env=clean, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise GitError("git is not on PATH; type apt install git, or brew install git") from error
+    if done.returncode not in accept:
+        said = done.stderr.decode(errors="replace").strip()
+        raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
+    return done.stdout
+
+
+def text(repo: Path, *args: str, accept: Sequence[int] = (0,)) -> str:
+    """Run git and return its output as stripped text."""
+    return call(repo, *args, accept=accept).decode(errors="replace").strip()
+
+
+def root(path: Path) -> Path:
+    """Return the top of the work tree (or the bare repository) that contains `path`.
+
+    Raises
+    ------
+    LabError
+        When there is no such folder, or it is no git repository.
+    """
+    if not path.is_dir():
+        kind = "is a file" if path.exists() else "does not exist"
+        raise LabError(
+            f"{path} {kind}; expected a folder with a git repository. "
+            f"Make a lab with ark.new_lab({str(path)!r}, task=...), or give another path."
+        )
+    try:
+        bare = text(path, "rev-parse", "--is-bare-repository") == "true"
+        top = text(path, "rev-parse", "--absolute-git-dir" if bare else "--show-toplevel")
+    except GitError as error:
+        raise LabError(
+            f"{path} is not a git repository. Run `git init` and commit your script there, "
+            f"or make a new lab with ark.new_lab(...). ({error})"
+        ) from error
+    return Path(top)
+
+
+@functools.cache
+def common_dir(repo: Path) -> Path:
+    """Return the git directory that all worktrees of `repo` share."""
+    return Path(repo, text(repo, "rev-parse", "--git-common-dir")).resolve()
+
+
+def init(path: Path) -> None:
+    """Make an empty repository with the branch `main` at `path`."""
+    call(path, "init", "--quiet", "--initial-branch=main")
+
+
+def identity(repo: Path) -> str:
+    """Return ``Name <email>`` of the person that git would name as committer.
+
+    Raises
+    ------
+    GitError
+        When git knows no name or e-mail address.
+    """
+    try:
+        return text(repo, "var", "GIT_COMMITTER_IDENT").rsplit(" ", 2)[0]
+    except GitError as error:
+        raise GitError(
+            "git does not know who you are, and every experiment is a commit. Type\n"
+            '    git config --global user.name "Your Name"\n'
+            "    git config --global user.email you@example.org"
+        ) from error
+
+
+def check_tag(repo: Path, tag: str) -> None:
+    """Check that git takes `tag` as part of a branch and a tag name.
+
+    Raises
+    ------
+    CampaignError
+        When it doesn't, or when it contains a slash.
+    """
+    try:
+        call(repo, "check-ref-format", f"refs/heads/autoresearch/{tag}")
+        if "/" in tag:
+            raise GitError("a slash")
+    except GitError as error:
+        raise CampaignError(
+            f"git refuses {tag!r} as a tag: expected letters, digits, '-', '_' or '.', "
+            "without spaces or slashes, such as tag='nov23'."
+        ) from error
