@@ -70,11 +70,10 @@ def ablate(campaign: Campaign, *, seeds: int = 2) -> pd.DataFrame:
 def _row(campaign: Campaign, left_out: Experiment, best: Record, seeds: int) -> dict[str, Any]:
     record = left_out.record
     assert record is not None  # it is on the line
-    sign = -1.0 if campaign.task.goal == "minimize" else 1.0
     row: dict[str, Any] = {
         "experiment": left_out.n,
         "hypothesis": left_out.hypothesis,
-        "claimed": None if record.delta is None else sign * record.delta,
+        "claimed": None if record.delta is None else campaign.task.gain(record.delta),
         "worth": None,
         "error": None,
     }

@@ -199,17 +199,16 @@ def _crashed(campaign: Campaign, best: Record, crash: str) -> Audit:
 
 def _claimed(campaign: Campaign, best: Record) -> tuple[float, str]:
     """Return what the best state is believed to gain over the starting point; and in words."""
-    sign = 1.0 if campaign.task.goal == "minimize" else -1.0
     start = campaign.experiment(0).record
     assert start is not None  # both were kept
     assert start.value is not None
     assert best.value is not None
-    claimed = measured = sign * (start.value - best.value)
+    claimed = measured = campaign.task.gain(best.value - start.value)
     if "worth" in best.evidence:
         spread = noise.of(campaign.records(), campaign.task.noise)
         runs_of = start.replicates, best.replicates
         shown = Evidence(*runs_of, campaign.task.goal, spread, believed=best.evidence)
-        claimed = sign * (start.value - compare(shown).old)
+        claimed = campaign.task.gain(compare(shown).old - start.value)
     luck = f" ({measured:.4g} with its luck)" if f"{claimed:.4g}" != f"{measured:.4g}" else ""
     return claimed, f"the claimed gain of {claimed:.4g}{luck} over the starting point"
 
@@ -217,12 +216,11 @@ def _claimed(campaign: Campaign, best: Record) -> tuple[float, str]:
 def _compare(
     campaign: Campaign, best: Record, values: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> Audit:
-    sign = 1.0 if campaign.task.goal == "minimize" else -1.0
     claimed, told = _claimed(campaign, best)
 
     def gain(split: str) -> float:
         old, new = (statistics.fmean(values[who][split]) for who in ("start", "best"))
-        return sign * (old - new)
+        return campaign.task.gain(new - old)
 
     fresh = gain("val")
     sealed = gain("test") if "test" in values["best"] else None

@@ -123,9 +123,9 @@ class Task:
         """Who measures the metric: ``kit`` (a trusted scorer) or ``printed`` (the script)."""
         return "kit" if self.score else "printed"
 
-    def better(self, new: float, old: float) -> bool:
-        """Tell whether `new` is strictly better than `old`."""
-        return new < old if self.goal == "minimize" else new > old
+    def gain(self, delta: float) -> float:
+        """Return how much better the metric is after a change by `delta`; negative: worse."""
+        return -delta if self.goal == "minimize" else delta
 
     def command(self, host: Path) -> list[str]:
         """Return `train` with ``python`` replaced by the interpreter that runs this host."""

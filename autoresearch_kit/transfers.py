@@ -136,13 +136,13 @@ def _begun(
 
 
 def _row(campaign: Campaign, other: Campaign, kept: Experiment) -> dict[str, Any]:
-    sign = 1.0 if campaign.task.goal == "minimize" else -1.0
+    gain = campaign.task.gain
     record = kept.record
     assert record is not None  # it is on the line
     row: dict[str, Any] = {
         "experiment": kept.n,
         "hypothesis": kept.hypothesis,
-        "here": None if record.delta is None else -sign * record.delta,
+        "here": None if record.delta is None else gain(record.delta),
         "there": None,
         "carries": False,
     }
@@ -154,7 +154,7 @@ def _row(campaign: Campaign, other: Campaign, kept: Experiment) -> dict[str, Any
         return {**row, "reason": "changes nothing there"}
     except ProposalError as error:
         return {**row, "reason": records.clean(str(error))}
-    there = None if score.delta is None else -sign * score.delta
+    there = None if score.delta is None else gain(score.delta)
     return {**row, "there": there, "carries": score.status == "keep", "reason": score.reason}
 
 

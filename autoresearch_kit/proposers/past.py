@@ -76,8 +76,7 @@ class Past:
 
     def loss(self, record: Record) -> float:
         """Return how much worse an experiment was than the best state before it."""
-        delta = record.delta or 0.0
-        return delta if self.campaign.task.goal == "minimize" else -delta
+        return -self.campaign.task.gain(record.delta or 0.0)
 
 
 def of(campaign: Campaign) -> Past:
@@ -149,10 +148,9 @@ def best(past: Past, shown: int) -> list[str]:
 
     Half of them are those with the best scores, half those that were kept for the largest gains.
     """
-    sign = 1 if past.campaign.task.goal == "minimize" else -1
     older = past.tried[: max(0, len(past.tried) - shown)]
     scores = [
-        (sign * record.value, -record.n)
+        (-past.campaign.task.gain(record.value), -record.n)
         for record in older
         if record.value is not None and record.status in ("keep", "discard")
     ]
