@@ -49,6 +49,7 @@ def start(experiment: Experiment, replicate: int, *, again: bool = False) -> Run
     folder = campaign.state / "runs" / f"{experiment.n:04d}-{replicate}"
     run = Run(folder, experiment.n, campaign.tag, _seed(replicate), replicate)
     with files.locked(campaign.state / "runs.lock"):
+        _move_along(run, campaign)
         if experiment.record is not None:
             _restore(run, experiment)
             return run
@@ -171,6 +172,15 @@ def _make(run: Run, spec: Mapping[str, Any]) -> None:
     making = run.dir.parent / f".{secrets.token_hex(6)}"
     files.write_json(making / "run.json", spec)
     making.rename(run.dir)
+
+
+def _move_along(run: Run, campaign: Campaign) -> None:
+    """Tell a run whose repository was moved since it was made where that is now."""
+    spec = files.read_json(run.dir / "run.json")
+    if spec and not Path(spec["host"]).exists():
+        here = {"host": str(campaign.path), "repo": str(git.common_dir(campaign.path))}
+        here["command"] = campaign.task.command(campaign.path)
+        files.write_json(run.dir / "run.json", {**spec, **here})
 
 
 def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -78,6 +78,17 @@ def test_code_that_kills_itself_is_a_crash_after_some_repeats(scored: ark.Campai
     assert "killed 5 times" in score.reason
 
 
+def test_a_run_goes_on_where_its_repository_was_moved_to(host, contract, tmp_path: Path) -> None:
+    campaign = ark.open_campaign(host, tag="nov23", **contract)
+    ark.baseline(campaign)
+    text = campaign.best.files["fit.py"].replace("STEPS = 40", "STEPS = 80")
+    ark.train_5min(ark.apply(ark.propose(campaign, by=ark.Human(edit=text))))
+    moved = host.rename(tmp_path / "moved")
+    campaign = ark.open_campaign(moved, tag="nov23")
+    run = ark.train_5min(campaign.experiment(1))
+    assert ark.score(run).status == "keep"
+
+
 def test_a_stopped_run_is_started_again_by_train_only(host, contract) -> None:
     slow = PRINTED.replace("slope = 0.0", "slope = 0.0\nimport time; time.sleep(60)")
     campaign = ark.open_campaign(host, tag="a", **contract)

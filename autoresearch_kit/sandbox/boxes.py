@@ -146,7 +146,7 @@ def _knows(option: str) -> bool:
     program = bubblewrap()
     if Path(program).stat().st_mode & stat.S_ISUID:
         return False
-    told = subprocess.run([program, "--help"], capture_output=True, text=True, check=False)
+    told = subprocess.run([program, "--help"], env={}, capture_output=True, text=True, check=False)
     return option in told.stdout + told.stderr
 
 
