@@ -14,7 +14,8 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from autoresearch_kit._version import __version__
@@ -23,6 +24,9 @@ from autoresearch_kit.render import visible
 
 PROG = "autoresearch-kit"
 MOST = 10_000_000  # hours, or of any currency
+ANY = "a lab, any clone, a git bundle, or a results file"
+PICTURES = ("progress", "gains", "curves", "spending", "hit-rate", "response", "calibration")
+Parser = argparse.ArgumentParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,9 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        from autoresearch_kit import commands
+        from autoresearch_kit import commands, lookups
 
-        status: int = getattr(commands, args.command)(args)
+        home = lookups if args.reads else commands
+        status: int = getattr(home, args.command.replace("-", "_"))(args)
         sys.stdout.flush()
     except AutoresearchError as error:
         print(f"{PROG}: {visible(str(error))}", file=sys.stderr)
@@ -64,14 +69,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, words: str, example: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, words: str, example: str, *, reads: bool = False
+    ) -> argparse.ArgumentParser:
         text = f"example:\n  {PROG} {name} labs/first {example}".rstrip()
         about = textwrap.fill(words, 79)
         made = commands.add_parser(name, help=words, description=about, epilog=text, **shape)
-        made.add_argument("lab", metavar="LAB", help="a lab, or any git repository")
-        made.add_argument("--tag", help="which campaign; may be left out where there is one")
-        made.set_defaults(usage=made.error)
+        made.add_argument(
+            "lab", metavar="LAB", help=ANY if reads else "a lab, or any git repository"
+        )
+        options = ("--tag", "--ref") if reads else ("--tag",)
+        which = "which campaign; may be left out where there is one"
+        more = ". Of a foreign clone a branch, or any other ref" if reads else ""
+        made.add_argument(*options, dest="tag", metavar="TAG", help=which + more)
+        made.set_defaults(usage=made.error, reads=reads)
         return made
+
+    def forms(of: argparse.ArgumentParser) -> None:
+        form = of.add_mutually_exclusive_group()
+        form.add_argument("--csv", action="store_true", help="every column, comma-separated")
+        form.add_argument("--json", action="store_true", help="every column, as a JSON array")
 
     def proposer(of: argparse.ArgumentParser, what: str) -> None:
         of.add_argument(
@@ -130,18 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     stop = command("stop", "End the night after the present experiment.", "--now")
     stop.add_argument("--now", action="store_true", help="end the present run too")
 
-    history = command(
-        "history", "List the experiments, of all campaigns unless --tag.", "--last 20"
-    )
-    history.add_argument("--last", type=_count, metavar="N", help="only the last N")
-    form = history.add_mutually_exclusive_group()
-    form.add_argument("--csv", action="store_true", help="every column, comma-separated")
-    form.add_argument("--json", action="store_true", help="every column, as a JSON array")
-
-    show = command("show", "Show one experiment: hypothesis, verdict, curve, patch.", "7")
-    diff = command("diff", "Print the patch of one experiment.", "7")
-    for one in (show, diff):
-        one.add_argument("n", metavar="N", type=int, help="its number")
+    _add_lookups(command, forms)
 
     repeat = command(
         "repeat", "Run an experiment on further seeds: how much of it was luck?", "7 --times 3"
@@ -211,6 +217,75 @@ def _parser() -> argparse.ArgumentParser:
     add("--guess", type=_effect, metavar="X", help="with --approve: the effect that you expect")
     proposer(review, "who is asked to revise, if not the campaign's own")
     return parser
+
+
+def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]) -> None:
+    """Add the commands that read a history, and those that carry it elsewhere."""
+    history = command(
+        "history", "List the experiments, of all campaigns unless --tag.", "--last 20", reads=True
+    )
+    history.add_argument("--last", type=_count, metavar="N", help="only the last N")
+    history.add_argument(
+        "--goal", choices=("minimize", "maximize"), help="what is better, where no record says so"
+    )
+    constants = command(
+        "constants", "List which constants each experiment changed.", "--csv", reads=True
+    )
+    show = command(
+        "show", "Show one experiment: hypothesis, verdict, curve, patch.", "7", reads=True
+    )
+    diff = command("diff", "Print the patch of one experiment.", "7", reads=True)
+    for one in (show, diff):
+        one.add_argument("n", metavar="N", type=int, help="its number")
+    compare = command(
+        "compare", "Put two experiments side by side: numbers, constants, rows.", "7 9", reads=True
+    )
+    compare.add_argument("a", metavar="A", type=int, help="the number of one")
+    compare.add_argument("b", metavar="B", type=int, help="the number of the other")
+    command("blame", "Show which experiment wrote each line of the best state.", "", reads=True)
+    what_if = command(
+        "what-if",
+        "Decide the experiments again by another rule, from their stored runs; nothing is trained.",
+        "--decide greedy",
+        reads=True,
+    )
+    what_if.add_argument("--decide", required=True, metavar="RULE", help="greedy or two_stage")
+    for one in (history, constants, what_if):
+        forms(one)
+
+    plot = command("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
+    plot.add_argument("kind", choices=PICTURES, help=f"one of {', '.join(PICTURES)}")
+    plot.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where to")
+    plot.add_argument("--constant", metavar="NAME", help="with response: of which constant")
+    report = command(
+        "report", "Write what happened as a notebook, or as a page.", "night.ipynb", reads=True
+    )
+    report.add_argument("path", metavar="PATH", help="a name that ends in .ipynb or .html")
+    command("methods", "Print the methods paragraph and table for a paper.", "", reads=True)
+    export = command(
+        "export",
+        "Write what others can use; the name of each path says what.",
+        "results.tsv winner.patch --branch winner",
+        reads=True,
+    )
+    export.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="*",
+        help="results.tsv (the original's five columns), .parquet or .csv (every column), the name "
+        "of a mutable file (the best state's), .patch (it against the baseline), or .bundle",
+    )
+    export.add_argument(
+        "--branch", metavar="NAME", help="a new branch with one clean commit for each kept change"
+    )
+    push = command(
+        "push", "Send a campaign's records and branch to a remote.", "origin", reads=True
+    )
+    pull = command("pull", "Bring campaigns from a remote.", "origin", reads=True)
+    for one in (push, pull):
+        one.add_argument(
+            "remote", metavar="REMOTE", nargs="?", default="origin", help="name, address or path"
+        )
 
 
 def _number(text: str) -> float:

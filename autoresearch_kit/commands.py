@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -15,9 +14,7 @@ from autoresearch_kit import (
     ablations,
     audits,
     dashboards,
-    display,
     evening,
-    histories,
     named,
     nights,
     records,
@@ -44,7 +41,6 @@ LIMITS = (
     "queue",
     "min_free_gb",
 )
-PIPED = 120  # columns where there is no terminal
 
 
 def overnight(args: argparse.Namespace) -> int:
@@ -209,33 +205,6 @@ def _told(args: argparse.Namespace, night: Night, expected: str) -> int:
     if night.status == "stopping" and not args.now:
         sooner = named.again(args, "stop", night.campaign)
         print(f"It ends after the present experiment; {sooner} --now")
-    return 0
-
-
-def history(args: argparse.Namespace) -> int:
-    """Print the experiments: as lines, comma-separated or as JSON."""
-    df = histories.history(args.lab, args.tag)
-    metric, notes = df.attrs["metric"], df.attrs["notes"]
-    df = df.tail(args.last or len(df))
-    if args.csv:
-        print(df.to_csv(index=False), end="")
-    elif args.json:
-        print(df.to_json(orient="records", date_format="iso", double_precision=15, indent=2))
-    else:
-        print(terminal.ledger(df, metric, shutil.get_terminal_size((PIPED, 24)).columns))
-        print("".join(f"{note}\n" for note in notes), end="", file=sys.stderr)
-    return 0
-
-
-def show(args: argparse.Namespace) -> int:
-    """Print one experiment."""
-    print(str(display.show(args.lab, args.n, named.tag(args))).rstrip())
-    return 0
-
-
-def diff(args: argparse.Namespace) -> int:
-    """Print the patch of one experiment."""
-    print(str(display.diff(args.lab, args.n, named.tag(args))).rstrip())
     return 0
 
 

@@ -68,7 +68,7 @@ def page(campaign: Campaign) -> render.Page:
     of_night = f"{night}\n\n" if night else ""
     text = f"{render.table(facts)}\n{of_night}{left_out}{ledger}"
     html = render.card(facts) + (night._repr_html_() if night else "")
-    html += render.staircase([row[:3] for row in rows]) + f"<p>{left_out}</p>"
+    html += render.staircase([row[:3] for row in rows], campaign.task.goal) + f"<p>{left_out}</p>"
     html += render.card({f"{row[0]:04d}": _line(row)[5:] for row in shown})
     return render.Page(text.rstrip(), html)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from autoresearch_kit import git, patch, records, render, standing
+from autoresearch_kit import git, patch, records, render, sources, standing
 from autoresearch_kit.errors import CampaignError, GitError
-from autoresearch_kit.histories import Source, load
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
+from autoresearch_kit.sources import Source
+
+Records: TypeAlias = Mapping[int | None, Record]
+"""The records of one campaign by number."""
 
 FOLDED = {"prompt.md": "Prompt", "reply.md": "Reply"}
 FOLDED_CHARACTERS = 100_000  # a notebook keeps each card that it shows
@@ -19,31 +23,75 @@ FOLDED_CHARACTERS = 100_000  # a notebook keeps each card that it shows
 def show(x: Source, n: int, ref: str | None = None) -> Page:
     """Return a card of experiment `n`: hypothesis, verdict and why, loss curve, diff.
 
-    It says too what the proposal took, and where its prompt and reply are; a notebook shows both.
+    It says too what effect was expected, what the proposal took, and where its prompt and reply
+    are; a notebook shows both.
 
     Parameters
     ----------
     x
-        A campaign, a lab, or the path of any clone of one.
+        Whatever `history` reads: a campaign, a lab, a clone, a bundle, a results file. A file alone
+        has no diffs.
     n
         The number of the experiment.
     ref
-        Which campaign of a lab or clone, where it has several.
+        Which campaign of a lab or clone, where it has several; or which branch.
 
     Raises
     ------
     CampaignError
-        When there is no decided experiment `n`, or several campaigns have one.
+        When there is no experiment `n`, or several campaigns have one.
     """
-    repo, found = _load(x, n, ref)
+    return card(*choose(x, ref, n), n)
+
+
+def diff(x: Source, n: int, ref: str | None = None) -> Page:
+    """Return the patch of experiment `n` against its parent, as a unified diff.
+
+    Parameters and exceptions are those of `show`.
+    """
+    repo, found = choose(x, ref, n)
+    patched = _patch(repo, found[n], found.get(found[n].parent))
+    return Page(patched, render.diff(patched))
+
+
+def choose(x: Source, ref: str | None, *numbers: int) -> tuple[Path | None, Records]:
+    """Return the repository and the records of the one campaign that has all `numbers`.
+
+    Raises
+    ------
+    CampaignError
+        When none has them all, or several do.
+    """
+    loaded = sources.load(x, ref)
+    campaigns: dict[str, dict[int | None, Record]] = {}
+    for record in loaded.records:
+        campaigns.setdefault(record.campaign, {})[record.n] = record
+    named = sorted(name for name, found in campaigns.items() if found.keys() >= set(numbers))
+    wanted = f"experiment {' and '.join(str(n) for n in numbers)}"
+    if not named:
+        known = [record.n for record in loaded.records]
+        raise CampaignError(
+            f"there is no decided {wanted} in {', '.join(sorted(campaigns))}; "
+            f"the numbers go from {min(known)} to {max(known)}."
+        )
+    if len(named) > 1:
+        what = f"several campaigns have an {wanted}" if numbers else "there are several campaigns"
+        raise CampaignError(f"{what}: {', '.join(named)}. Say which, for example ref={named[0]!r}.")
+    return loaded.repo, campaigns[named[0]]
+
+
+def card(repo: Path | None, found: Records, n: int) -> Page:
+    """Return the card of one of the records that `choose` found."""
     record = found[n]
     parent = found.get(record.parent)
-    changes = _patch(repo, record, parent)
+    patched = _patch(repo, record, parent)
     tree, told = _told(repo, record)
     rows = {
-        "experiment": f"{record.campaign} {record.n:04d}, commit {record.commit[:7]}",
+        "experiment": f"{record.campaign} {record.n:04d}, "
+        + (f"commit {record.commit[:7]}" if record.commit else "without a commit"),
         "verdict": _verdict(record),
         "why": record.reason,
+        "effect": _effect(record),
         "later": _later(n, found.values()),
         "hypothesis": record.hypothesis,
         "changed": ", ".join(patch.differences(parent.constants, record.constants))
@@ -56,56 +104,61 @@ def show(x: Source, n: int, ref: str | None = None) -> Page:
         "run": _run(record),
     }
     rows["loss"] = render.sparkline(record.points)
-    text = f"{render.table(rows)}\n{changes}"
+    text = f"{render.table(rows)}\n{patched}"
     del rows["loss"]
     curve, folded = render.curves(record.points), _folded(repo, record, tree, told)
-    return Page(text, render.card(rows) + curve + folded + render.diff(changes))
+    shown = patched
+    if len(patched) > FOLDED_CHARACTERS:
+        shown = f"{patched[:FOLDED_CHARACTERS]}\n… all of it: print(ark.diff(..., {n}))\n"
+    return Page(text, render.card(rows) + curve + folded + render.diff(shown))
 
 
-def diff(x: Source, n: int, ref: str | None = None) -> Page:
-    """Return the patch of experiment `n` against its parent, as a unified diff.
-
-    Parameters and exceptions are those of `show`.
-    """
-    repo, found = _load(x, n, ref)
-    changes = _patch(repo, found[n], found.get(found[n].parent))
-    return Page(changes, render.diff(changes))
-
-
-def _load(x: Source, n: int, ref: str | None) -> tuple[Path, Mapping[int | None, Record]]:
-    """Return the repository and the records of the campaign that has an `n`, by number."""
-    repo, found = load(x, ref)
-    named = sorted({record.campaign for record in found if record.n == n})
-    if not named:
-        numbers = [record.n for record in found]
-        campaigns = ", ".join(sorted({record.campaign for record in found}))
-        raise CampaignError(
-            f"there is no decided experiment {n} in {campaigns}; "
-            f"the numbers go from {min(numbers)} to {max(numbers)}."
-        )
-    if len(named) > 1:
-        raise CampaignError(
-            f"several campaigns have an experiment {n}: {', '.join(named)}. "
-            f"Say which, for example ref={named[0]!r}."
-        )
-    return repo, {record.n: record for record in found if record.campaign == named[0]}
-
-
-def _patch(repo: Path, record: Record, parent: Record | None) -> str:
-    if parent is None:
-        return "(experiment 0 is the starting point: it changes nothing)\n"
+def changes(repo: Path | None, old: str, new: str) -> str:
+    """Return the unified diff between two commits, or why there is none, ready to be shown."""
+    if repo is None:
+        return "(no diff: this was read from a file, without a repository)\n"
+    if not old or not new:
+        return "(no diff: the history does not name both commits)\n"
     try:
-        return render.visible(git.diff(repo, parent.commit, record.commit))
+        return render.visible(git.diff(repo, old, new)) or "(no file differs)\n"
     except GitError:
-        return f"(commit {parent.commit[:7]} or {record.commit[:7]} is not in {repo})\n"
+        return f"(no diff: commit {old[:7]} or {new[:7]} is not in {repo})\n"
+
+
+def _patch(repo: Path | None, record: Record, parent: Record | None) -> str:
+    if repo and not record.n and parent is None and not record.parent_commit:
+        return "(experiment 0 is the starting point: it changes nothing)\n"
+    return changes(repo, record.parent_commit or (parent.commit if parent else ""), record.commit)
 
 
 def _verdict(record: Record) -> str:
     if record.value is None:
         return record.status
-    change = "" if record.delta is None else f" ({record.delta:+.4g})"
+    change = "" if record.delta is None else f" ({change_of(record)})"
     unit = f" {record.unit}" if record.unit else ""
     return f"{record.status}, {record.metric} {record.value:.5g}{unit}{change}"
+
+
+def change_of(record: Record) -> str:
+    """Return the change of the metric against the parent with its standard error, if known."""
+    error = record.evidence.get("error")
+    return f"{record.delta:+.4g}" + (f" ± {error:.2g}" if error else "")
+
+
+def _effect(record: Record) -> str:
+    """Set what author and approver guessed beside what was measured."""
+    made = record.proposal
+    words = [
+        f"{made[name]:+.4g} {verb} by {who}"
+        for name, verb, who in (
+            ("expected", "expected", record.author or "the author"),
+            ("guess", "guessed", record.approver or "the approver"),
+        )
+        if made.get(name) is not None
+    ]
+    if words:
+        words.append("no metric" if record.delta is None else f"{change_of(record)} measured")
+    return ", ".join(words)
 
 
 def _later(n: int, found: Iterable[Record]) -> str:
@@ -119,7 +172,7 @@ def _word(later: Record) -> str:
 
 
 def _people(record: Record) -> str:
-    words = [record.author or "unknown"]
+    words = [record.author] if record.author else []
     if record.edited_by_human:
         words.append("edited by a person")
     if record.approver:
@@ -145,8 +198,10 @@ def _proposal(record: Record, *, has_reply: bool) -> str:
     return ", ".join(word for word in words if word)
 
 
-def _told(repo: Path, record: Record) -> tuple[str, list[str]]:
+def _told(repo: Path | None, record: Record) -> tuple[str, list[str]]:
     """Return the tree with what was kept of the proposal, and which of `FOLDED` it has."""
+    if repo is None:
+        return "", []
     ref = records.files_ref(record.campaign, record.n)
     tree = git.refs(repo, ref).get(ref, "")
     there = git.list_files(repo, tree) if tree else []
@@ -160,11 +215,11 @@ def _where(record: Record, names: Sequence[str]) -> str:
     return f"git show {ref}:{' (and '.join(names)}{')' * (len(names) - 1)}"
 
 
-def _folded(repo: Path, record: Record, tree: str, names: Sequence[str]) -> str:
+def _folded(repo: Path | None, record: Record, tree: str, names: Sequence[str]) -> str:
     """Return the prompt and the reply as HTML that opens at a click."""
     page = ""
     for name in names:
-        text = git.read_file(repo, tree, name) or ""
+        text = (git.read_file(repo, tree, name) if repo else None) or ""
         shown = html.escape(render.visible(text[:FOLDED_CHARACTERS]))
         if len(text) > FOLDED_CHARACTERS:
             shown += html.escape(f"\n… all of it: {_where(record, [name])}")
@@ -176,7 +231,8 @@ def _folded(repo: Path, record: Record, tree: str, names: Sequence[str]) -> str:
 
 
 def _run(record: Record) -> str:
-    words = [f"{record.lines_added} lines added, {record.lines_removed} removed"]
+    lines = f"{record.lines_added} lines added, {record.lines_removed} removed"
+    words = [lines] if record.lines_added or record.lines_removed else []
     if record.training_seconds is not None:
         words.append(f"{record.training_seconds:.1f} s training")
     if record.peak_memory_mb is not None:

@@ -43,6 +43,16 @@ def tag(args: argparse.Namespace) -> str:
     return str(args.tag or there[0])
 
 
+def ref(args: argparse.Namespace) -> str | None:
+    """Return which campaign or branch to read: checked where the kit's own campaigns are."""
+    path = Path(args.lab).expanduser().resolve()
+    if path.is_dir() and campaigns.tags(repo := git.root(path)):
+        known = args.tag is not None and not args.tag.startswith("-")
+        if not known or git.resolve(repo, args.tag) is None:
+            return tag(args)
+    return None if args.tag is None else str(args.tag)
+
+
 def campaign(args: argparse.Namespace) -> Campaign:
     """Open a campaign that is there; nothing is started by a slip of the finger."""
     name = tag(args)
@@ -128,5 +138,6 @@ def in_shell(words: str, args: argparse.Namespace, campaign: Campaign) -> str:
 
 
 _CALL = re.compile(
-    r"ark\.(ablate|audit|repeat|rewind|show)\(campaign(?:, (?:to=)?(\d+))?(?:, reason=\.\.\.)?\)"
+    r"ark\.(ablate|audit|pull|repeat|rewind|show)"
+    r"\(campaign(?:, (?:to=)?(\d+))?(?:, reason=\.\.\.)?\)"
 )

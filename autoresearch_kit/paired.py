@@ -39,6 +39,17 @@ def error(new: Sequence[bytes], old: Sequence[bytes]) -> float | None:
     of all ``d``, ``SE² = n/(n − 1) · Σ (w·(d − D))² / (Σ w)²`` over the n rows that weigh anything:
     the linearised variance of a ratio (Cochran, Sampling Techniques, 3rd ed., eq. 6.13).
     """
+    found = differences(new, old)
+    return None if found is None else spread(*found)
+
+
+def differences(
+    new: Sequence[bytes], old: Sequence[bytes]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return what `new` has more than `old` on each row, and the rows' weights; both (N,).
+
+    Parameters are those of `error`, and so is when there is None.
+    """
     import numpy as np  # here, because who only decides needs no arrays
 
     if not new or not old:
@@ -51,10 +62,16 @@ def error(new: Sequence[bytes], old: Sequence[bytes]) -> float | None:
         return None
     sides = known[: len(new)], known[len(new) :]
     after, before = (np.mean([values for values, _ in side], axis=0) for side in sides)
+    return after - before, weights
+
+
+def spread(difference: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
+    """Return the standard error of the weighted mean of a difference; see `error`."""
+    import numpy as np
+
     counted, total = int(np.count_nonzero(weights)), float(weights.sum())
     if counted < 2:
         return None
-    difference = after - before  # (N,)
     off = weights * (difference - float(weights @ difference) / total)
     result = math.sqrt(counted / (counted - 1)) * float(np.linalg.norm(off)) / total
     return result if math.isfinite(result) else None

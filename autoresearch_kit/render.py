@@ -13,7 +13,8 @@ _MUTED = "color:var(--jp-ui-font-color2,#6e7781)"
 _BRAND = "var(--jp-brand-color1,#1976d2)"
 _CURVE = f'stroke-width="1.5" stroke="{_BRAND}"'
 _GREY = "var(--jp-ui-font-color3,#8a8a8a)"
-_DOT = {"keep": _BRAND}
+_WARN = "var(--jp-warn-color1,#d9822b)"
+_BAD = "var(--jp-error-color1,#d13438)"
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 Points = Sequence[Sequence[float]]
@@ -103,31 +104,96 @@ def curves(points: Points, best: Points = (), width: int = 320, height: int = 90
         return f'<polyline points="{at}" fill="none" {style}/>'
 
     (_, first), (end, last) = place(0, points[0][1]), place(*points[-1])
-    numbers = "".join(
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="middle" '
-        f'font-size="11" fill="currentColor">{loss:.4g}</text>'
-        for x, y, anchor, loss in (
-            (58, first, "end", points[0][1]),
-            (end + 6, last, "start", points[-1][1]),
-        )
-    )
     over = " over the best run's (dashed)" if len(best) > 1 else ""
-    words = html.escape(f"training loss from {points[0][1]:.4g} to {points[-1][1]:.4g}{over}")
+    words = f"training loss from {points[0][1]:.4g} to {points[-1][1]:.4g}{over}"
     dashed = line(best, f'stroke-width="1.2" stroke-dasharray="4 3" stroke="{_GREY}"')
-    return (
-        f'<svg role="img" aria-label="{words}" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}"><title>{words}</title>{dashed if over else ""}'
-        f"{line(points, _CURVE)}{numbers}</svg>"
+    parts = [
+        *([dashed] if over else []),
+        line(points, _CURVE),
+        _label(58, first, f"{points[0][1]:.4g}", "end"),
+        _label(end + 6, last, f"{points[-1][1]:.4g}"),
+    ]
+    return _svg(words, width, height, parts)
+
+
+def overlay(curves: Mapping[str, Points], width: int = 480, height: int = 150) -> str:
+    """Return up to two named loss curves over progress in one picture with a legend, as SVG.
+
+    The first is dashed, so that they differ without colours too. Empty where none has two points.
+    """
+    drawn = {name: points for name, points in curves.items() if len(points) > 1}
+    losses = [loss for points in drawn.values() for _, loss in points]
+    if not drawn:
+        return ""
+    low, high = min(losses), max(losses)
+    words = "; ".join(f"{name}: {p[0][1]:.4g} to {p[-1][1]:.4g}" for name, p in drawn.items())
+    parts = [_label(58, 12, f"{high:.4g}", "end"), _label(58, height - 30, f"{low:.4g}", "end")]
+    parts += [_label(64, height - 16, "0 %"), _label(width - 8, height - 16, "100 %", "end")]
+    parts += [_label((64 + width - 8) / 2, height - 16, "training loss over the budget", "middle")]
+    styles = (
+        f'stroke="{_WARN}" stroke-width="1.7" stroke-dasharray="5 3"',
+        f'stroke="{_BRAND}" stroke-width="1.7"',
     )
+    for i, (name, style) in enumerate(zip(curves, styles, strict=False)):
+        if name not in drawn:
+            continue
+        rise = (height - 42) / ((high - low) or 1.0)
+        at = " ".join(
+            f"{64 + progress * (width - 72):.1f},{8 + (high - loss) * rise:.1f}"
+            for progress, loss in drawn[name]
+        )
+        y = 14 + 15 * i
+        parts.append(f'<polyline points="{at}" fill="none" {style}/>')
+        parts.append(f'<path d="M{width - 122},{y}h26" fill="none" {style}/>')
+        parts.append(_label(width - 90, y, name))
+    return _svg(f"training loss over progress; {words}", width, height, parts)
+
+
+def histogram(
+    counts: Sequence[int],
+    low: float,
+    high: float,
+    words: str,
+    goal: str = "minimize",
+    width: int = 480,
+    height: int = 120,
+) -> str:
+    """Return bars of equal width over a range that holds 0, as SVG; `words` say what they show.
+
+    A line stands at 0, and the bars on its better side have the colour of what is kept.
+    """
+    most, step = max(counts), (width - 16) / len(counts)
+    parts = []
+    for i, count in enumerate(counts):
+        tall = count / most * (height - 34)
+        below = low + (i + 0.5) * (high - low) / len(counts) < 0
+        colour = _BRAND if below == (goal == "minimize") else _WARN
+        parts.append(
+            f'<rect x="{8 + i * step + 0.5:.1f}" y="{height - 26 - tall:.1f}" '
+            f'width="{step - 1:.1f}" height="{tall:.1f}" fill="{colour}"/>'
+        )
+    zero = 8 - low / (high - low) * (width - 16)
+    parts.append(f'<path d="M{zero:.1f},4V{height - 22}" stroke="currentColor" fill="none"/>')
+    parts.append(_label(zero, height - 12, "0", "middle"))
+    if low < 0:
+        parts.append(_label(8, height - 12, f"{low:+.3g}"))
+    if high > 0:
+        parts.append(_label(width - 8, height - 12, f"{high:+.3g}", "end"))
+    return _svg(words, width, height, parts)
 
 
 def staircase(
-    experiments: Sequence[tuple[int, str, float | None]], width: int = 640, height: int = 160
+    experiments: Sequence[tuple[int, str, float | None]],
+    goal: str = "minimize",
+    hints: Mapping[int, str] | None = None,
+    width: int = 640,
+    height: int = 160,
 ) -> str:
     """Return a small picture of a campaign as SVG: the kept line, and the others as grey dots.
 
-    `experiments` are number, status and metric. What is far off lies at the edge. Empty while
-    there is nothing to compare.
+    `experiments` are number, status and metric. What is far off lies at the edge, and what has no
+    metric is a cross at the worse one. `hints` are shown where the pointer rests on a mark, by its
+    number. Empty while there is nothing to compare.
     """
     measured = [(n, status, value) for n, status, value in experiments if value is not None]
     kept = [(n, value) for n, status, value in measured if status == "keep"]
@@ -138,22 +204,56 @@ def staircase(
     low, high = min(usual + [v for _, v in kept]), max(usual + [v for _, v in kept])
     last = max(n for n, _, _ in experiments) or 1
 
-    def place(n: int, value: float) -> tuple[float, float]:
+    def place(n: int, value: float | None) -> tuple[float, float]:
+        if value is None:
+            value = high if goal == "minimize" else low
         share = (min(max(value, low), high) - low) / ((high - low) or 1.0)
-        return 6 + n / last * (width - 12), 6 + (1 - share) * (height - 12)
+        return 62 + n / last * (width - 70), 8 + (1 - share) * (height - 30)
 
     corners = [place(n, value) for n, value in kept]
     steps = "".join(f"H{x:.1f}V{y:.1f}" for x, y in corners)
-    line = f"M{corners[0][0]:.1f},{corners[0][1]:.1f}{steps}H{width - 6}"
-    dots = ""
-    for n, status, value in measured:
-        x, y = place(n, value)
-        dots += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{_DOT.get(status, _GREY)}"/>'
-    words = f"{len(experiments)} experiments, {len(kept)} kept"
+    parts = [
+        f'<path d="M{corners[0][0]:.1f},{corners[0][1]:.1f}{steps}H{width - 8}" '
+        f'fill="none" {_CURVE}/>',
+        _label(54, 8, f"{high:.4g}", "end"),
+        _label(54, height - 22, f"{low:.4g}", "end"),
+        _label(62, height - 8, "0"),
+        _label(width - 8, height - 8, f"experiment {last}", "end"),
+    ]
+    for n, status, value in sorted(experiments, key=lambda one: one[1] == "keep"):
+        hint = (hints or {}).get(n, "")
+        title = f"<title>{html.escape(visible(hint))}</title>" if hint else ""
+        parts.append(_mark("lost" if value is None else status, *place(n, value), title))
+    return _svg(f"{len(experiments)} experiments, {len(kept)} kept", width, height, parts)
+
+
+def _mark(status: str, x: float, y: float, inside: str) -> str:
+    if status == "lost":
+        return (
+            f'<path d="M{x - 3:.1f},{y - 3:.1f}l6,6m0-6l-6,6" fill="none" stroke="{_BAD}" '
+            f'stroke-width="1.3">{inside}</path>'
+        )
+    if status == "quarantine":
+        return (
+            f'<path d="M{x:.1f},{y - 4.5:.1f}l4.5,4.5l-4.5,4.5l-4.5-4.5z" fill="none" '
+            f'stroke="{_WARN}" stroke-width="1.7">{inside}</path>'
+        )
+    r, fill = (3.5, _BRAND) if status == "keep" else (2.3, _GREY)
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" fill="{fill}">{inside}</circle>'
+
+
+def _label(x: float, y: float, words: str, anchor: str = "start") -> str:
     return (
-        f'<svg role="img" aria-label="{words}" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}"><title>{words}</title><path d="{line}" fill="none" {_CURVE}/>{dots}'
-        "</svg>"
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="middle" '
+        f'font-size="11" fill="currentColor">{html.escape(visible(words))}</text>'
+    )
+
+
+def _svg(words: str, width: int, height: int, parts: Sequence[str]) -> str:
+    told = html.escape(visible(words))
+    return (
+        f'<svg role="img" aria-label="{told}" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" style="max-width:100%"><title>{told}</title>{"".join(parts)}</svg>'
     )
 
 

@@ -1,4 +1,4 @@
-"""The only file that talks to a notebook's front end: four widgets, and who is there to see them.
+"""The only file that talks to a notebook's front end: five widgets, and who is there to see them.
 
 A widget here knows nothing of campaigns: it holds what is shown, hands messages to a function and
 sends answers back. The JavaScript is built from ``frontend/`` and shipped in ``static/``.
@@ -104,6 +104,15 @@ class DashboardWidget(Shown):
     rows = traitlets.List(traitlets.Any()).tag(sync=True)
     review = traitlets.Unicode().tag(sync=True)
     desk: Any  # keeps the proposals that the embedded review shows
+
+
+class ExplorerWidget(Shown):
+    """The staircase of a campaign: `board` names its metric, `rows` are as in the dashboard."""
+
+    _esm = STATIC / "explore.js"
+    _css = STATIC / "explore.css"
+    board = traitlets.Dict().tag(sync=True)
+    rows = traitlets.List(traitlets.Any()).tag(sync=True)
 
 
 class PasteWidget(Shown):

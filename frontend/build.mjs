@@ -1,4 +1,4 @@
-// Bundles the four widgets: `node build.mjs [folder]`, by default into the package.
+// Bundles the five widgets: `node build.mjs [folder]`, by default into the package.
 // The same sources and the same lock file give the same bytes, which CI compares.
 import { build } from "esbuild";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const outdir = resolve(process.argv[2] ?? join(here, "..", "autoresearch_kit", "static"));
-const widgets = ["review", "monitor", "dashboard", "paste"];
+const widgets = ["review", "monitor", "dashboard", "paste", "explore"];
 
 const { metafile } = await build({
   absWorkingDir: here,

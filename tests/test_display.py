@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoresearch_kit import records
+from autoresearch_kit.blames import blame
 from autoresearch_kit.campaign import open_campaign
+from autoresearch_kit.comparisons import compare
 from autoresearch_kit.display import diff, show
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.proposal import draft
 from autoresearch_kit.render import Page, visible
 from autoresearch_kit.reviews import review
-from tests.conftest import PRINTED
+from tests.conftest import PRINTED, git
 from tests.decided import decide
 from tests.recorded import TRAIN, record, write
 
@@ -131,7 +133,8 @@ def test_a_card_tells_what_the_proposal_took_and_where_prompt_and_reply_are(
 
 def test_a_card_names_the_program_and_counts_tries_where_no_model_replied(tmp_path: Path):
     made = {"program": "8211ec5f2682", "rejected": 3, "seconds": 0.01, "cost": 0.0}
-    repo = write(tmp_path / "lab", [record(0, "keep", 2.3), record(1, "keep", 2.1, proposal=made)])
+    tried = record(1, "keep", 2.1, proposal=made, lines_added=1)
+    repo = write(tmp_path / "lab", [record(0, "keep", 2.3), tried])
     card = show(repo, 1)
     assert "proposal     3 tries put aside\nprogram      8211ec5f2682\nrun  " in card.text
     assert "<details" not in card.html
@@ -192,6 +195,71 @@ def test_hostile_text_is_harmless_in_terminal_and_notebook(tmp_path: Path):
         assert "\u202e" not in page.text + page.html
         assert "␛[2J <U+202E> gnp.exe" in page.text
         assert "script" not in Tags(page.html).seen
+
+
+TSV = """commit\tval_bpb\tmemory_gb\tstatus\tdescription
+{start}\t0.9979\t44.0\tkeep\tbaseline
+{kept}\t0.9900\t44.0\tkeep\thigher rate
+abcdef1\t0.9950\t44.0\tdiscard\tGeLU activation
+"""
+
+
+def foreign(make_host: Callable[..., Path]) -> Path:
+    """A clone with a branch, two commits and a results.tsv beside them, as the original has it."""
+    repo = make_host({"train.py": "LR = 1\nDEPTH = 4\n"})
+    git(repo, "checkout", "-qb", "autoresearch/mar8")
+    (repo / "train.py").write_text("LR = 2\nDEPTH = 4\n")
+    git(repo, "commit", "-qam", "higher rate")
+    start, kept = (git(repo, "rev-parse", "--short", name) for name in ("HEAD~", "HEAD"))
+    (repo / "results.tsv").write_text(TSV.format(start=start, kept=kept))
+    return repo
+
+
+def test_a_foreign_clone_has_cards_with_diffs_where_commits_are_left(
+    make_host: Callable[..., Path],
+):
+    repo = foreign(make_host)
+    kept = show(repo, 1)
+    assert "keep, val_bpb 0.99" in kept.text
+    assert "hypothesis   higher rate" in kept.text
+    assert "-LR = 1\n+LR = 2\n" in kept.text
+    gone = show(repo, 2)
+    assert "discard, val_bpb 0.995" in gone.text
+    assert "(no diff: " in gone.text
+    assert "0001 -0.0079" in blame(repo).text
+    assert "| LR = 2" in blame(repo).text
+    assert "0001 is 0.0079 val_bpb better than 0000" in compare(repo, 0, 1).text
+
+
+def test_a_results_file_alone_has_cards_that_say_so(tmp_path: Path):
+    table = tmp_path / "results.tsv"
+    table.write_text(TSV.format(start="1111111", kept="2222222"))
+    for page in (show(table, 1), diff(table, 1), compare(table, 0, 1)):
+        assert "(no diff: this was read from a file, without a repository)" in page.text
+    with pytest.raises(CampaignError, match="a file without its repository"):
+        blame(table)
+
+
+def test_what_was_guessed_stands_beside_what_was_measured(tmp_path: Path):
+    guessed = record(
+        1, "keep", 2.1, delta=-0.2, evidence={"error": 0.013},
+        proposal={"expected": -0.05, "guess": 0.01},
+    )  # fmt: skip
+    crashed = record(2, "crash", proposal={"expected": -0.05})
+    repo = write(tmp_path / "lab", [record(0, "keep", 2.3), guessed, crashed])
+    assert (
+        "effect       -0.05 expected by TPE(), +0.01 guessed by Ada <ada@example.org>, "
+        "-0.2 ± 0.013 measured\n" in show(repo, 1).text
+    )
+    assert "-0.05 expected by TPE(), no metric\n" in show(repo, 2).text
+    assert "effect" not in show(repo, 0).text
+
+
+def test_a_huge_diff_is_cut_in_the_card_and_whole_in_the_diff(tmp_path: Path):
+    code = {1: {"train.py": "".join(f"A{i} = {i}\n" for i in range(20_000))}}
+    repo = write(tmp_path / "lab", [record(0, "keep", 2.3), record(1, "keep", 2.1)], code)
+    assert "… all of it: print(ark.diff(..., 1))" in show(repo, 1).html
+    assert "+A19999 = 19999" in diff(repo, 1).html
 
 
 @given(st.text())

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from autoresearch_kit import git
+from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import CampaignError, LabError
 from autoresearch_kit.histories import DTYPES, history
 from tests.recorded import record, write
@@ -44,7 +45,15 @@ def test_columns_and_dtypes_are_the_documented_ones(tmp_path: Path):
 
     assert list(df) == [*list(DTYPES)[:4], "val_loss", *list(DTYPES)[4:]]
     assert {name: str(df[name].dtype) for name in DTYPES} == DTYPES
-    assert df.attrs == {"metric": "val_loss", "unit": "nats", "goal": "minimize", "notes": []}
+    assert df.attrs == {
+        "metric": "val_loss",
+        "unit": "nats",
+        "goal": "minimize",
+        "campaigns": ["nov23"],
+        "repo": str(tmp_path / "lab"),
+        "kit": __version__,
+        "notes": [],
+    }
     table = (history.__doc__ or "").split("=\n")[1].split("====")[0]
     described = {word for line in table.splitlines() for word in re.split(r",? +", line)}
     assert set(DTYPES) <= described
@@ -66,6 +75,43 @@ def test_rows_hold_what_was_recorded(tmp_path: Path):
     assert df.loc[5, "decided"] == pd.Timestamp("2026-11-23 10:00:05", tz="UTC")
     assert df["present"].all()
     assert df["kit"].eq("0.1.0").all()
+
+
+def test_evidence_and_guesses_have_columns(tmp_path: Path):
+    runs = ({"seed": 1, "value": 2.0}, {"seed": 2, "value": 2.5})
+    tried = record(
+        1,
+        "discard",
+        2.25,
+        replicates=runs,
+        training_seconds=30.0,
+        scoring_seconds=5.0,
+        evidence={"z": -1.5, "error": 0.02},
+        proposal={"expected": -0.1, "guess": -0.3, "night": "friday", "program": "f1"},
+        curve="0.5:7.1 1:6.2",
+        parent_commit="abc",
+        constants={"LR": 0.5, "DEPTH": 4, "WIDTH": 2},
+    )
+    df = history(write(tmp_path / "lab", [record(0, "keep", 2.0), tried]))
+
+    wanted = {
+        "sigma": -1.5,
+        "error": 0.02,
+        "expected": -0.1,
+        "guess": -0.3,
+        "night": "friday",
+        "curve": "0.5:7.1 1:6.2",
+        "replicates": "1:2.0 2:2.5",
+        "run_seconds": 70.0,
+        "parent_commit": "abc",
+        "changed": "LR, WIDTH",
+        "source": "tags",
+    }
+    assert df.loc[1, list(wanted)].to_dict() == wanted
+    assert (
+        df.loc[0, ["sigma", "guess", "night", "changed"]].isna().tolist()
+        == [True] * 2 + [False] * 2
+    )
 
 
 def test_a_higher_goal_turns_the_best_around(tmp_path: Path):
@@ -150,8 +196,10 @@ def test_what_is_no_campaign_is_said(tmp_path: Path, make_host):
     with pytest.raises(LabError, match="not a git repository"):
         history(tmp_path)
     (tmp_path / "results.tsv").write_text("commit\tval_bpb\n")
-    with pytest.raises(LabError, match="is a file"):
+    with pytest.raises(CampaignError, match=r"results.tsv has no rows"):
         history(tmp_path / "results.tsv")
+    with pytest.raises(LabError, match="does not exist"):
+        history(tmp_path / "nothing")
 
 
 def test_the_number_of_git_calls_does_not_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from autoresearch_kit import plots
+from autoresearch_kit.plots import labels
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def test_labels_name_experiment_and_hypothesis_of_the_largest_gains():
     df.loc[df["experiment"] >= 30, "metric"] -= 0.5
     shown = words(plots.progress(df))
 
-    assert 10 <= len(shown) <= plots.MAX_LABELS
+    assert 10 <= len(shown) <= labels.MAX_LABELS
     assert any(text.startswith("30 raise the matrix") and text.endswith("…") for text in shown)
     assert not any(text.startswith("0 ") for text in shown)
 

@@ -6,10 +6,22 @@ Trees are built in a temporary index, refs move in one transaction with compare-
 
 from __future__ import annotations
 
+from autoresearch_kit.git.annotations import blame as blame
 from autoresearch_kit.git.checkouts import checked_out as checked_out
 from autoresearch_kit.git.checkouts import export as export
 from autoresearch_kit.git.checkouts import fast_forward as fast_forward
 from autoresearch_kit.git.checkouts import uncommitted as uncommitted
+from autoresearch_kit.git.logs import Branch as Branch
+from autoresearch_kit.git.logs import Logged as Logged
+from autoresearch_kit.git.logs import branches as branches
+from autoresearch_kit.git.logs import commits as commits
+from autoresearch_kit.git.logs import find_commits as find_commits
+from autoresearch_kit.git.logs import is_bundle as is_bundle
+from autoresearch_kit.git.logs import log as log
+from autoresearch_kit.git.logs import merge_base as merge_base
+from autoresearch_kit.git.logs import patches as patches
+from autoresearch_kit.git.logs import read_many as read_many
+from autoresearch_kit.git.logs import unbundled as unbundled
 from autoresearch_kit.git.objects import ABSENT as ABSENT
 from autoresearch_kit.git.objects import CommitInfo as CommitInfo
 from autoresearch_kit.git.objects import changed_files as changed_files
@@ -43,3 +55,9 @@ from autoresearch_kit.git.refs import annotated_tags as annotated_tags
 from autoresearch_kit.git.refs import refs as refs
 from autoresearch_kit.git.refs import refs_stamp as refs_stamp
 from autoresearch_kit.git.refs import update_refs as update_refs
+from autoresearch_kit.git.remotes import Remote as Remote
+from autoresearch_kit.git.remotes import bundle as bundle
+from autoresearch_kit.git.remotes import fetch as fetch
+from autoresearch_kit.git.remotes import push as push
+from autoresearch_kit.git.remotes import remote as remote
+from autoresearch_kit.git.remotes import remote_refs as remote_refs

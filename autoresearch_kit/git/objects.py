@@ -78,7 +78,8 @@ def contains(repo: Path, commit: str, pattern: str) -> bool:
 
 def diff(repo: Path, old: str, new: str, paths: Sequence[str] = ()) -> str:
     """Return the unified diff between two commits, whatever the user's diff settings are."""
-    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
+    plain += ("--src-prefix=a/", "--dst-prefix=b/")
     return call(repo, "diff", *plain, old, new, "--", *paths).decode(errors="surrogateescape")
 
 

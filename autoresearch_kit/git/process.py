@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from autoresearch_kit import keys
 from autoresearch_kit.errors import CampaignError, GitError, LabError
@@ -15,6 +20,10 @@ from autoresearch_kit.files import spawning
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"} | {
     f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
 }
+
+_MISSING = "git is not on PATH; type apt install git, or brew install git"
+_TICK_SECONDS = 0.1
+_GRACE_SECONDS = 5.0
 
 
 def call(
@@ -31,20 +40,86 @@ def call(
     GitError
         When git is missing or ends with a status that is not in `accept`.
     """
-    # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
-    # Filters need no keys; nothing here talks to a server: what will, gets its token in env=.
-    theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()
-    clean = {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT} | dict(env or {})
-    words = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
+    environ = own_environment() | dict(env or {})
     try:
         with spawning:
-            done = subprocess.run(words, input=input, env=clean, capture_output=True, check=False)
+            done = subprocess.run(
+                _words(repo, args), input=input, env=environ, capture_output=True, check=False
+            )
     except FileNotFoundError as error:
-        raise GitError("git is not on PATH; type apt install git, or brew install git") from error
+        raise GitError(_MISSING) from error
     if done.returncode not in accept:
         said = done.stderr.decode(errors="replace").strip()
         raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
     return done.stdout
+
+
+def talk(
+    repo: Path, *args: str, environ: Mapping[str, str], watch: Callable[[str], None]
+) -> tuple[str, str]:
+    """Run a git that talks to another repository and return what it printed, and what it said.
+
+    `watch` is called some ten times a second with the last line that it said. An interrupt ends git
+    too. Questions (a password, an unknown host) are asked at a terminal only.
+
+    Raises
+    ------
+    GitError
+        When git is missing or fails; the message is git's own, without keys.
+    """
+    # Without a terminal of its own it can't ask where nobody sees the question.
+    apart = not sys.stdin.isatty()
+    # Files in place of pipes: `spawning` would have to be held for as long as a network takes.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            git = subprocess.Popen(
+                _words(repo, args),
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=apart,
+            )
+        except FileNotFoundError as error:
+            raise GitError(_MISSING) from error
+        try:
+            while git.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    git.wait(_TICK_SECONDS)
+                watch(_last_line(err))
+        except BaseException:
+            # At a terminal Ctrl+C reaches what git has started too, such as ssh.
+            os.killpg(git.pid, signal.SIGTERM) if apart else git.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                git.wait(_GRACE_SECONDS)
+            git.kill()
+            git.wait()
+            raise
+        out.seek(0)
+        err.seek(0)
+        said = keys.redact(err.read().decode(errors="replace"))
+        if git.returncode:
+            raise GitError(said.strip() or f"git {args[0]} ended with status {git.returncode}")
+        return out.read().decode(errors="replace"), said
+
+
+def own_environment() -> dict[str, str]:
+    """Return the environment of a git that stays on this machine: without keys, aimed nowhere."""
+    # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
+    theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()  # filters need no keys
+    return {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT}
+
+
+def _words(repo: Path, args: Sequence[str]) -> list[str]:
+    return ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
+
+
+def _last_line(file: IO[bytes]) -> str:
+    end = os.fstat(file.fileno()).st_size
+    # Git's own end of the file must not move, and both share one position: read elsewhere.
+    tail = os.pread(file.fileno(), 500, max(0, end - 500)).decode(errors="replace")
+    lines = tail.replace("\r", "\n").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def text(repo: Path, *args: str, accept: Sequence[int] = (0,)) -> str:

@@ -262,5 +262,13 @@ export const samples = {
       }),
     },
   }),
+  explore: () => ({
+    traits: {
+      board,
+      rows: rows(126).map((row) => (row[0] === 60 ? [60, "quarantine", 2.31, -0.05, ...row.slice(4)] : row)),
+    },
+  }),
+  few: () => ({ traits: { board, rows: rows(10) } }),
+  thousand: () => ({ traits: { board, rows: rows(1000) } }),
   many: () => ({ traits: { board, rows: rows(1000), review: "" } }),
 };

@@ -7,9 +7,9 @@ import { createLedger } from "./dashboard/ledger.js";
 import { createNight } from "./dashboard/night.js";
 import { createNow } from "./dashboard/now.js";
 import { createPane } from "./dashboard/pane.js";
-import { number, toRow } from "./dashboard/rows.js";
+import { number, toRow } from "./shared/rows.js";
 import { createSlot } from "./dashboard/slot.js";
-import { createStaircase } from "./dashboard/staircase.js";
+import { createStaircase } from "./shared/staircase.js";
 
 function render({ model, el }) {
   const root = adopt(el, "dashboard");

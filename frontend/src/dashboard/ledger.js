@@ -4,7 +4,7 @@
 // rather than parts of a table's layout, and with them the roles that such boxes lose.
 import { attr, h, shown, text } from "../shared/dom.js";
 import { duration, figure, isNumber, moment, signed } from "../shared/numbers.js";
-import { number } from "./rows.js";
+import { number } from "../shared/rows.js";
 
 const columns = [
   { key: "n", title: "no.", show: (r) => number(r.n) },

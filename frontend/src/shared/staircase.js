@@ -1,17 +1,17 @@
 // Every experiment of the campaign as a mark, the kept ones joined to a staircase. A handful of
 // paths whatever the number of experiments; the mark under the pointer is found by arithmetic.
-import { attr, h, s, shown, text } from "../shared/dom.js";
-import { figure, isNumber } from "../shared/numbers.js";
-import { scale, ticks } from "../shared/plot.js";
+import { attr, h, s, shown, text } from "./dom.js";
+import { figure, isNumber } from "./numbers.js";
+import { scale, ticks } from "./plot.js";
 import { describe } from "./rows.js";
 
-const HEIGHT = 170; // px
 const EDGE = { left: 56, right: 10, top: 8, bottom: 24 };
 const BAND = 14; // px at the worse edge for what has no value
+const MANY = 400; // experiments from which marks are smaller
 const NEAR = 24; // px: how far from a mark the pointer may be
 
 // What a mark stands for, with the words of the legend; in drawing order.
-const KINDS = {
+export const KINDS = {
   discarded: "discarded",
   beyond: "off the scale",
   refused: "refused",
@@ -27,20 +27,29 @@ const OF_STATUS = {
   quarantine: "suspect",
 };
 
-/** Make the plot; `open(n)` is called for the experiment that was clicked or entered. */
-export function createStaircase({ open }) {
+/** What kind of mark an experiment is; a verdict in another tool's words is drawn by its value. */
+export const kindOf = ({ status, value }) =>
+  OF_STATUS[status] ?? (isNumber(value) ? "discarded" : "failed");
+
+/**
+ * Make the plot, `height` pixels high; `open(n)` is called for the experiment that was clicked or
+ * entered, `tell(row)` says what it is.
+ */
+export function createStaircase({ open, height = 170, tell = describe }) {
   const grid = s("g", { class: "ark-grid" });
   const steps = s("path", { class: "ark-steps" });
   const paths = Object.fromEntries(
     Object.keys(KINDS).map((kind) => [kind, s("path", { class: `ark-${kind}` })]),
   );
   const ring = s("circle", { class: "ark-ring", r: 7, cx: -20, cy: -20 });
+  const here = s("circle", { class: "ark-here", r: 7, cx: -20, cy: -20 });
   const svg = s(
     "svg",
-    { height: HEIGHT, "aria-hidden": "true" },
+    { height, "aria-hidden": "true" },
     grid,
     steps,
     Object.values(paths),
+    here,
     ring,
   );
   const tip = h("div", { class: "ark-tip", hidden: true });
@@ -48,7 +57,10 @@ export function createStaircase({ open }) {
   const keys = Object.fromEntries(
     Object.entries(KINDS)
       .reverse()
-      .map(([kind, words]) => [kind, h("span", { class: "ark-mark" }, sample(kind), words)]),
+      .map(([kind, words]) => [
+        kind,
+        h("span", { class: "ark-mark", "data-kind": kind }, sample(kind), words),
+      ]),
   );
   const nothing = h("p", { class: "ark-empty ark-no-mark" }, "No experiment is decided yet.");
   const legend = h("div", { class: "ark-legend" }, name, Object.values(keys));
@@ -68,9 +80,12 @@ export function createStaircase({ open }) {
     nothing,
   );
   const dom = h("div", { class: "ark-plot" }, legend, box);
+  box.style.height = `${height}px`;
 
   let rows = [];
+  let shows = () => true; // which of them have a mark
   let board = {};
+  let opened = null; // the number of the one that is looked at
   let marks = []; // {row, x, y}, in order of x
   let chosen = -1;
   let width = 0;
@@ -83,30 +98,33 @@ export function createStaircase({ open }) {
     const [low, high] = range(rows, smaller);
     const last = rows.length ? rows.at(-1).n : 1;
     const [top, bottom] = smaller
-      ? [EDGE.top + BAND, HEIGHT - EDGE.bottom]
-      : [EDGE.top, HEIGHT - EDGE.bottom - BAND];
+      ? [EDGE.top + BAND, height - EDGE.bottom]
+      : [EDGE.top, height - EDGE.bottom - BAND];
     const x = scale(0, Math.max(last, 1), EDGE.left + 6, width - EDGE.right - 6);
     const y = scale(high, low, top, bottom);
-    const band = smaller ? EDGE.top + 3 : HEIGHT - EDGE.bottom - 3;
+    const band = smaller ? EDGE.top + 3 : height - EDGE.bottom - 3;
 
-    marks = rows.map((row) => {
-      const kind = OF_STATUS[row.status] ?? "discarded";
+    const place = (row) => {
+      const kind = kindOf(row);
       const measured = isNumber(row.value) && kind !== "failed" && kind !== "refused";
       const off = measured && (smaller ? row.value > high : row.value < low);
       const inside = measured ? Math.min(bottom, Math.max(top, y(row.value))) : band;
       return { row, kind: off && kind === "discarded" ? "beyond" : kind, x: x(row.n), y: inside };
-    });
+    };
+    marks = rows.filter(shows).map(place);
+    const size = rows.length > MANY ? 0.7 : 1;
     for (const [kind, path] of Object.entries(paths)) {
       const some = marks.filter((mark) => mark.kind === kind);
-      attr(path, "d", some.map((mark) => shape(mark, smaller)).join(""));
+      attr(path, "d", some.map((mark) => shape(mark, smaller, size)).join(""));
       shown(keys[kind], some.length || kind === "kept" || kind === "discarded");
     }
-    shown(nothing, !marks.length);
-    const keeps = marks.filter(({ kind }) => kind === "kept");
+    shown(nothing, !rows.length);
+    const keeps = rows.filter((row) => kindOf(row) === "kept").map(place);
     attr(steps, "d", staircase(keeps, width - EDGE.right));
     axes(x, y, low, high, last, smaller);
     attr(svg, "width", width);
-    attr(box, "aria-valuemax", Math.max(0, rows.length - 1));
+    attr(box, "aria-valuemax", Math.max(0, marks.length - 1));
+    showOpened();
     choose(Math.min(chosen, marks.length - 1), false);
   }
 
@@ -123,12 +141,18 @@ export function createStaircase({ open }) {
     ]);
     const along = ticks(0, Math.max(last, 1), Math.min(8, width / 90))
       .filter(Number.isInteger)
-      .map((n) => s("text", { x: x(n), y: HEIGHT - 6, "text-anchor": "middle" }, String(n)));
+      .map((n) => s("text", { x: x(n), y: height - 6, "text-anchor": "middle" }, String(n)));
     grid.replaceChildren(...across, ...along);
     text(
       name,
       `${board.metric ?? ""}${board.unit ? `, ${board.unit}` : ""} (${smaller ? "lower" : "higher"} is better)`,
     );
+  }
+
+  function showOpened() {
+    const mark = marks.find(({ row }) => row.n === opened);
+    attr(here, "cx", mark ? mark.x : -20);
+    attr(here, "cy", mark ? mark.y : -20);
   }
 
   function choose(index, show = true) {
@@ -138,13 +162,13 @@ export function createStaircase({ open }) {
     attr(ring, "cy", mark ? mark.y : -20);
     shown(tip, mark && show);
     attr(box, "aria-valuenow", Math.max(0, index));
-    attr(box, "aria-valuetext", mark ? describe(mark.row) : "nothing chosen");
+    attr(box, "aria-valuetext", mark ? tell(mark.row) : "nothing chosen");
     if (!mark || !show) return;
-    text(tip, describe(mark.row));
+    text(tip, tell(mark.row));
     const right = mark.x > width / 2;
     tip.style.left = right ? "" : `${mark.x + 12}px`;
     tip.style.right = right ? `${width - mark.x + 12}px` : "";
-    tip.style.top = `${Math.min(mark.y + 8, HEIGHT - 62)}px`;
+    tip.style.top = `${Math.min(mark.y + 8, height - 62)}px`;
   }
 
   function nearest(event) {
@@ -206,6 +230,16 @@ export function createStaircase({ open }) {
       rows = list;
       soon();
     },
+    /** Leave out the marks of what `predicate` does not want; axes and steps stay as they are. */
+    filter(predicate) {
+      shows = predicate;
+      soon();
+    },
+    /** Mark the experiment whose card is open. */
+    mark(n) {
+      opened = n;
+      showOpened();
+    },
     focus: () => box.focus(),
     showBoard(next) {
       const before = [board.metric, board.unit, board.goal].join();
@@ -219,19 +253,20 @@ export function createStaircase({ open }) {
   };
 }
 
-function shape({ kind, x, y }, smaller) {
+function shape({ kind, x, y }, smaller, size = 1) {
   if (kind === "failed") return `M${at(x - 3.5, y - 3.5)}l7 7m0-7l-7 7`;
   if (kind === "refused") return `M${at(x - 3, y - 3)}h6v6h-6z`;
   // It points to where the value lies.
   if (kind === "beyond") return `M${at(x - 4, y)}h8l-4 ${smaller ? -7 : 7}z`;
-  const r = kind === "discarded" ? 2.6 : 4;
+  if (kind === "suspect") return `M${at(x, y - 5)}l5 5l-5 5l-5-5z`;
+  const r = size * (kind === "discarded" ? 2.6 : 4);
   return `M${at(x - r, y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
 }
 
 const at = (x, y) => `${x.toFixed(1)} ${y.toFixed(1)}`;
 
 /** The mark of a kind beside its words in the legend. */
-function sample(kind) {
+export function sample(kind) {
   const path = s("path", { class: `ark-${kind}`, d: shape({ kind, x: 6, y: kind === "beyond" ? 10 : 6 }, true) });
   return s("svg", { width: 12, height: 12, "aria-hidden": "true" }, path);
 }

@@ -1,0 +1,156 @@
+"""Where the time and the money of a campaign went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from autoresearch_kit.plots import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+PAUSE = 3600.0
+"""Seconds without a run from which nobody was at work: it is named, not drawn."""
+
+PHASES = ("training", "setup", "scoring", "proposing")
+ROWS = ("keep", "discard", "crash", "refused", "quarantine")
+SHADES = (1.0, 0.72, 0.48, 0.28)  # told apart by their lightness, also without colours
+
+
+def spending(
+    df: pd.DataFrame, ax: Axes | None = None, what: Literal["time", "cost"] = "time"
+) -> Axes:
+    """Draw where time or money went: a bar for each status, in parts.
+
+    Time is that of all runs, in training, setup and scoring, and of the proposals; while a night
+    trains it proposes already, so these overlap. Idle is what is left between two decisions,
+    without pauses of more than an hour. Cost is that of the proposals, in parts by their authors.
+
+    Parameters
+    ----------
+    df
+        What `history` returned, records of repeats and audits included.
+    ax
+        Where to draw; a new figure unless given.
+    what
+        "time" or "cost".
+
+    Raises
+    ------
+    ValueError
+        When a column is missing, or when nothing in the table tells seconds or cost.
+    """
+    if what not in {"time", "cost"}:
+        raise ValueError(f"what={what!r}; expected 'time' or 'cost'")
+    own = style.experiments(df)
+    rows = df.reset_index(drop=True)
+    later = rows["about"].notna() if "about" in rows else np.zeros(len(rows), bool)
+    status = rows["status"].astype(str).str.strip().str.lower()
+    kind = rows["kind"].replace("", "later verdict") if "kind" in rows else "later verdict"
+    group = status.where(~later, kind)
+    parts = _seconds(rows) if what == "time" else _money(rows)
+    table = parts.groupby(group).sum()
+    table = table[(table > 0).any(axis=1) | table.index.isin(ROWS)]  # a person's verdict took none
+    names = [name for name in ROWS if name in table.index]
+    table = table.loc[[*names, *sorted(set(table.index) - set(names))]]
+    idle, away, pauses = _idle(rows, parts) if what == "time" else (0.0, 0.0, 0)
+    total = float(table.to_numpy().sum()) + idle
+    unit, words = _unit(total) if what == "time" else (1.0, "cost of proposals")
+
+    with style.canvas(ax, df, (9, 0.9 + 0.42 * (len(table) + 2))) as ax:
+        place = np.arange(len(table))
+        left = np.zeros(len(table))
+        looks: dict[str, Any] = {"height": 0.62, "ec": ax.get_facecolor(), "lw": 0.6}
+        for i, name in enumerate(table):
+            shade = style.mixed(ax, style.colour(0), SHADES[min(i, len(SHADES) - 1)])
+            width = table[name].to_numpy() / unit
+            ax.barh(place, width, left=left, color=shade, label=name, **looks)
+            left += width
+        ticks = list(table.index)
+        if idle:
+            hollow: dict[str, Any] = {"fc": "none", "ec": style.muted(ax, 0.5), "lw": 1.0}
+            ax.barh(len(ticks), idle / unit, height=0.62, label="idle", **hollow)
+            ticks.append("idle")
+            left = np.append(left, idle / unit)
+        count = group.value_counts()
+        for i, (name, length) in enumerate(zip(ticks, left, strict=True)):
+            share = f" {length:.3g} ({length * unit / total:.0%})" if total else ""
+            beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small"}
+            ax.annotate(share, (length, i), (2, 0), va="center", **beside)
+            if name in count:
+                ticks[i] = f"{name} ({count[name]})"
+        ax.set_yticks(range(len(ticks)), ticks)
+        ax.set_ylim(len(ticks) - 0.4, -0.6)
+        ax.set_xlim(0, max(left, default=0) * 1.15 or 1)
+        ax.set_xlabel(words)
+        title = f"{total / unit:.3g} {words}" if what == "time" else f"{total:.4g} for proposals"
+        if pauses:
+            title += f"; {pauses} pause{'s' * (pauses > 1)} of {away / unit:.3g} left out"
+        ax.set_title(style.titled(own, title), loc="left")
+        style.legend_below(ax)
+    return ax
+
+
+def _seconds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the seconds of each phase of each record, all its runs together."""
+    import pandas as pd
+
+    runs = rows["n_replicates"].clip(lower=1) if "n_replicates" in rows else 1
+    parts = pd.DataFrame(index=rows.index)
+    for phase in PHASES:
+        name = "proposal_seconds" if phase == "proposing" else f"{phase}_seconds"
+        if name in rows:
+            times = 1 if phase == "proposing" else runs
+            parts[phase] = rows[name].astype(float).fillna(0.0) * times
+    if not (parts.to_numpy() > 0).any():
+        raise ValueError(
+            "nothing in this table tells how long it took; expected columns such as "
+            "'training_seconds', which ark.history(...) has for campaigns of this kit"
+        )
+    return parts
+
+
+def _money(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what each record's proposal cost, in a column for its author."""
+    import pandas as pd
+
+    if "cost" not in rows or not (rows["cost"].astype(float) > 0).any():
+        raise ValueError(
+            "no proposal in this table has a cost; expected a column 'cost'. Give the model's "
+            "price, ark.LLM(model, price={'input': 3, 'output': 15}), or draw what='time'"
+        )
+    cost = rows["cost"].astype(float).fillna(0.0)
+    author = rows["author"].map(style.who) if "author" in rows else pd.Series("", rows.index)
+    parts = pd.DataFrame({name: cost.where(author == name, 0.0) for name in author.unique()})
+    paid = parts.sum().sort_values(ascending=False)
+    paid = paid[paid > 0]
+    last = len(SHADES) - 1
+    if len(paid) > len(SHADES):
+        return parts[paid.index[:last]].assign(others=parts[paid.index[last:]].sum(axis=1))
+    return parts[paid.index]
+
+
+def _idle(rows: pd.DataFrame, parts: pd.DataFrame) -> tuple[float, float, int]:
+    """Return the seconds between decisions in which nothing ran, those of pauses, and how many."""
+    if "decided" not in rows:
+        return 0.0, 0.0, 0
+    gaps = []
+    key = rows["campaign"] if "campaign" in rows else np.zeros(len(rows))
+    for _, own in rows[rows["decided"].notna()].groupby(key):
+        own = own.sort_values("decided")
+        gap = own["decided"].diff().dt.total_seconds() - parts.loc[own.index].sum(axis=1)
+        gaps.append(gap.dropna().to_numpy())
+    every = np.concatenate(gaps) if gaps else np.zeros(0)
+    every = every[every > 0]
+    pauses = every[every > PAUSE]
+    return float(every[every <= PAUSE].sum()), float(pauses.sum()), len(pauses)
+
+
+def _unit(total: float) -> tuple[float, str]:
+    """Return the unit in which a number of seconds is read best, in seconds, and its name."""
+    if total < 120:
+        return 1.0, "seconds"
+    return (60.0, "minutes") if total < 7200 else (3600.0, "hours")

@@ -1,0 +1,224 @@
+"""What `history` reads besides a lab: clones of others, bundles, files; and which of several."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from autoresearch_kit import git
+from autoresearch_kit.errors import CampaignError, LabError
+from autoresearch_kit.histories import DTYPES, history
+from tests.recorded import record, write
+from tests.test_history import NIGHT, git_calls
+from tests.upstream import commit_all
+
+HEAD = "commit\tval_loss\tmemory_gb\tstatus\tdescription\n"
+
+
+def rows(commits: list[str]) -> str:
+    """A results file in the original's form: a baseline, a keep, a lost discard, a crash."""
+    return HEAD + "".join(
+        f"{name}\t{value}\t1.0\t{status}\t{what}\n"
+        for name, value, status, what in (
+            (commits[0][:7], "2.000000", "keep", "baseline"),
+            (commits[1][:7], "1.900000", "keep", "lower LR"),
+            ("fff0fff", "1.950000", "discard", "higher LR"),
+            (commits[2][:7], "0.000000", "crash", "no LR"),
+        )
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone with a branch of three experiments and an untracked results file."""
+    repo = tmp_path / "theirs"
+    commit_all(repo, ["program"])
+    made = commit_all(repo, ["baseline", "lower LR", "no LR"], "autoresearch/mar8", "main")
+    (repo / "results.tsv").write_text(rows(made))
+    return repo
+
+
+def tracked(repo: Path) -> None:
+    subprocess.run(["git", "-C", repo, "add", "results.tsv"], check=True)
+    subprocess.run(["git", "-C", repo, "commit", "-qm", "results"], check=True)
+
+
+def test_rows_of_a_results_file_are_joined_to_the_commits_of_their_clone(clone: Path):
+    df = history(clone)
+
+    assert df["campaign"].unique().tolist() == ["mar8"]
+    assert df["status"].tolist() == ["keep", "keep", "discard", "crash"]
+    assert df["metric"].fillna(-1).tolist() == [2.0, 1.9, 1.95, -1]
+    assert df["present"].tolist() == [True, True, False, True]
+    assert df["parent"].fillna(-1).tolist() == [-1, 0, 1, 1]
+    assert df["delta"].round(6).fillna(0).tolist() == [0, -0.1, 0.05, 0]
+    assert df["commit"].str.len().tolist() == [40, 40, 7, 40]
+    assert df["parent_commit"].tolist()[1] == df["commit"][0]
+    assert df["author"].tolist() == ["Bo <bo@example.org>"] * 2 + ["", "Bo <bo@example.org>"]
+    assert df["changed"].tolist() == ["", "LR", "", "LR"]
+    assert df["lines_added"].tolist() == [0, 1, 0, 1]
+    assert df["decided"][1] == pd.Timestamp("2026-02-25 06:14:20", tz="UTC")
+    assert df["source"].unique().tolist() == ["results"]
+    assert {name: str(df[name].dtype) for name in DTYPES} == DTYPES
+    notes = "\n".join(df.attrs["notes"])
+    assert "read from results.tsv in the checkout, not tracked by git" in notes
+    assert "3 of 4 rows have their commit here" in notes
+    assert df.attrs["goal"] == "minimize"
+    assert df.attrs["repo"] == str(clone)
+
+
+def test_the_checkouts_file_wins_and_ref_reads_the_committed_one(clone: Path):
+    tracked(clone)
+    with (clone / "results.tsv").open("a") as file:
+        file.write("abc1234\t1.8\t1.0\tkeep\tnot committed yet\n")
+
+    assert len(history(clone)) == 5
+    for ref in ("mar8", "autoresearch/mar8", "refs/heads/autoresearch/mar8", "HEAD"):
+        assert len(history(clone, ref=ref)) == 4
+    assert history(clone, ref="HEAD~1").attrs["notes"][0].startswith("HEAD~1: read from 3 commits")
+
+
+def test_bare_clones_remote_branches_and_bundles_give_the_committed_file(
+    clone: Path, tmp_path: Path
+):
+    tracked(clone)
+    expected = history(clone, ref="mar8")
+    bare, far, bundle = tmp_path / "bare.git", tmp_path / "far", tmp_path / "night.bundle"
+    subprocess.run(["git", "clone", "-q", "--mirror", clone, bare], check=True)
+    subprocess.run(["git", "clone", "-q", "-b", "main", clone, far], check=True)
+    subprocess.run(["git", "-C", clone, "bundle", "create", "-q", bundle, "--all"], check=True)
+
+    for place in (bare, far, bundle):
+        df = history(place)
+        pd.testing.assert_frame_equal(df, expected)
+        assert df.attrs["repo"] == str(place)
+        pd.testing.assert_frame_equal(history(place, ref="mar8"), expected)
+
+
+def test_a_bundle_of_a_lab_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lab, bundle = write(tmp_path / "lab", NIGHT), tmp_path / "lab.bundle"
+    subprocess.run(["git", "-C", lab, "bundle", "create", "-q", bundle, "--all"], check=True)
+
+    pd.testing.assert_frame_equal(history(bundle), history(lab))
+    calls = git_calls(monkeypatch)
+    history(bundle)
+    assert len(calls) == 1  # the tags
+    (tmp_path / "half.bundle").write_bytes(bundle.read_bytes()[:-100])
+    with pytest.raises(LabError, match=r"half\.bundle can't be opened"):
+        history(tmp_path / "half.bundle")
+
+
+def test_a_results_file_alone_is_read_without_a_repository(clone: Path):
+    df = history(clone / "results.tsv")
+
+    assert df["campaign"].unique().tolist() == ["theirs"]
+    assert not df["present"].any()
+    assert df.attrs["repo"] == ""
+    assert history(clone / "results.tsv", goal="maximize").attrs["goal"] == "maximize"
+    with pytest.raises(CampaignError, match="no campaign 'mar8'"):
+        history(clone / "results.tsv", ref="mar8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_files_of_other_encodings_are_read(tmp_path: Path, encoding: str):
+    text = HEAD + "abc1234\t2.0\t1.0\tkeep\tgrö\u00dfer\n"
+    (tmp_path / "night.tsv").write_bytes(text.encode(encoding))
+    assert history(tmp_path / "night.tsv")["hypothesis"].tolist() == ["größer"]
+
+
+def test_further_columns_keep_their_names_and_clashes_are_renamed(tmp_path: Path):
+    text = "commit\tval_loss\tstatus\tdescription\tkit\tane_util_pct\nabc1234\t2\tkeep\ta\tx\t7\n"
+    (tmp_path / "night.tsv").write_text(text)
+    df = history(tmp_path / "night.tsv")
+    assert df[["kit", "kit_in_file", "ane_util_pct"]].loc[0].tolist() == ["", "x", 7]
+
+
+def test_of_several_sources_the_first_is_read_and_the_others_are_named(clone: Path):
+    run = {"run": 1, "commit": "", "metric": 5, "status": "keep", "description": "a"}
+    (clone / "autoresearch.jsonl").write_text(json.dumps(run))
+    df = history(clone)
+    assert df["source"].tolist() == ["journal"]
+    assert "not read: results.tsv" in df.attrs["notes"]
+
+    lab = write(clone.parent / "lab", NIGHT)
+    (lab / "results.tsv").write_text(HEAD)
+    assert history(lab)["source"].unique().tolist() == ["tags"]
+    assert "results.tsv is here too" in history(lab).attrs["notes"][0]
+
+
+def test_a_file_without_rows_gives_way_to_the_next_source(clone: Path):
+    (clone / "results.tsv").write_text(HEAD)
+    df = history(clone)
+    assert df["source"].unique().tolist() == ["git"]
+    assert "results.tsv has no rows yet" in df.attrs["notes"][0]
+
+
+def test_several_branches_without_a_file_in_the_checkout_are_several_campaigns(tmp_path: Path):
+    repo = tmp_path / "theirs"
+    commit_all(repo, ["program"])
+    for tag in ("mar8", "mar9"):
+        commit_all(repo, ["a", "b"], f"autoresearch/{tag}", "main")
+    subprocess.run(["git", "-C", repo, "checkout", "-q", "main"], check=True)
+
+    assert history(repo)["campaign"].tolist() == ["mar8"] * 2 + ["mar9"] * 2
+    assert history(repo, ref="mar9")["campaign"].unique().tolist() == ["mar9"]
+
+
+def test_a_ref_that_is_not_there_is_said_with_what_is(clone: Path, tmp_path: Path):
+    with pytest.raises(CampaignError, match=r"no campaign 'apr1' in .*; there are: mar8"):
+        history(clone, ref="apr1")
+    bare = tmp_path / "bare.git"
+    subprocess.run(["git", "clone", "-q", "--bare", "-b", "main", clone, bare], check=True)
+    subprocess.run(["git", "-C", bare, "branch", "-qD", "autoresearch/mar8"], check=True)
+    with pytest.raises(CampaignError, match=r"'mar8' is no branch, tag or commit.*branches: main"):
+        history(bare, ref="mar8")
+    lab = write(tmp_path / "lab", NIGHT)
+    with pytest.raises(CampaignError, match=r"no campaign 'dec9'.*there are: nov23"):
+        history(lab, ref="dec9")
+    with pytest.raises(CampaignError, match="don't look like experiments"):
+        history(lab, ref="main")
+
+
+def test_an_ordinary_repository_is_no_history(make_host):
+    host = make_host({"a.py": "A = 1\n"})
+    (host / "a.py").write_text("A = 2\n")
+    subprocess.run(["git", "-C", host, "commit", "-qam", "Faster: 3.1 s instead of 4"], check=True)
+    with pytest.raises(CampaignError, match="don't look like experiments"):
+        history(host)
+
+
+def test_the_number_of_git_processes_does_not_grow_with_the_rows(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = git_calls(monkeypatch)
+    history(clone)
+    few = len(calls)
+    made = git.text(clone, "rev-parse", "HEAD")
+    (clone / "results.tsv").write_text(HEAD + f"{made}\t2\t1\tkeep\ta\n" * 300)
+    calls.clear()
+    assert len(history(clone)) == 300
+    assert len(calls) == few <= 8
+
+
+def test_a_metric_of_a_campaign_of_others_may_rise(tmp_path: Path):
+    text = HEAD.replace("val_loss", "accuracy") + "a\t0.5\t1\tkeep\tx\nb\t0.7\t1\tkeep\ty\n"
+    (tmp_path / "night.tsv").write_text(text)
+    df = history(tmp_path / "night.tsv")
+    assert df["best_so_far"].tolist() == [0.5, 0.7]
+    assert df.attrs["goal"] == "maximize"
+
+
+def test_a_record_of_an_older_version_is_read_with_its_defaults(tmp_path: Path):
+    old = record(1, "keep", 2.0)
+    body = json.loads(old.message().partition("\n\n")[2])
+    del body["stopped_early"], body["proposal"]
+    lab = write(tmp_path / "lab", NIGHT[:1])
+    tag = git.write_tag(lab, "autoresearch/nov23/0001", git.head(lab), f"x\n\n{json.dumps(body)}")
+    git.update_refs(lab, [git.RefUpdate("refs/tags/autoresearch/nov23/0001", tag)])
+    df = history(lab)
+    assert df["metric"].tolist() == [2.3, 2.0]
+    assert df["cost"].isna().all()
