@@ -259,8 +259,8 @@ def _read(digest: Digest, place: str) -> Iterator[Part]:
     words = [
         "## How this was read",
         f"By `ark.report` of autoresearch-kit {escape(attrs['kit'])}. Text and pictures are stored "
-        "here; the cells of code run again where the history and the kit are at hand: "
-        f"{code(place)}, seen from this notebook's folder.",
+        "here; the cells of a notebook run again where the kit and the history are at hand: "
+        f"{code(place)}, seen from this file's folder.",
     ]
     if notes := attrs.get("notes"):
         words.append("\n".join(f"- {escape(note)}" for note in notes))

@@ -72,6 +72,7 @@ def holds_every_number(campaign: ark.Campaign, found: audits.Audit) -> None:
     assert runs.extra(campaign) == []
 
 
+@pytest.mark.acceptance
 def test_the_same_audit_is_not_made_twice_but_more_seeds_are(campaign) -> None:
     first = ark.audit(campaign, seeds=1)
     folders = run_folders(campaign)
@@ -244,6 +245,7 @@ def test_an_audit_is_due_after_ten_keeps_and_the_score_says_so(make_host) -> Non
     assert not audits.due(campaign)
 
 
+@pytest.mark.acceptance
 def test_an_audit_below_a_rewound_one_still_counts(make_host) -> None:
     campaign = start(make_host({"fit.py": FIT}), **PRINTED)
     for n in range(1, 11):

@@ -113,6 +113,7 @@ def test_a_night_runs_to_its_end_and_is_found_again(
     assert "nov23, finished" in shown
 
 
+@pytest.mark.acceptance
 def test_ctrl_c_stops_the_watching_and_not_the_night(
     slow: ark.Campaign, terminal: Callable[..., Terminal], shell: Shell
 ) -> None:
@@ -148,6 +149,7 @@ def test_ctrl_c_stops_the_watching_and_not_the_night(
     assert "no night of nov23 is at work: the last one has stopped" in late.stderr
 
 
+@pytest.mark.acceptance
 def test_a_killed_night_goes_on(slow: ark.Campaign, shell: Shell) -> None:
     words = ("overnight", "slow", "--approve", "everything", "--experiments", 2)
     assert shell(*words, "--detach").returncode == 0
@@ -183,6 +185,7 @@ def test_a_night_that_failed_is_an_error_and_the_corrected_command_starts_a_new_
     assert len(campaign.records()) == 2
 
 
+@pytest.mark.acceptance
 def test_a_new_tag_starts_a_campaign_only_overnight_and_says_so(
     campaign: ark.Campaign, make_host: Callable[..., Path], shell: Shell
 ) -> None:

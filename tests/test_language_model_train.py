@@ -250,6 +250,7 @@ def test_batch_is_the_tokens_of_a_step(lab: Path, batch: int) -> None:
     assert [m["tokens"] for m in train(lab, steps=2).messages[1:]] == [batch] * 2
 
 
+@pytest.mark.acceptance
 def test_same_seed_and_steps_give_the_same_weights_to_the_bit(lab: Path) -> None:
     first = train(lab, steps=5, seed=3).weights.read_bytes()
     assert train(lab, steps=5, seed=3).weights.read_bytes() == first

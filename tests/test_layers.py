@@ -219,7 +219,13 @@ def test_the_supervisor_loads_the_standard_library_and_psutil_alone():
 
 def test_public_names_are_never_hidden_by_a_submodule():
     """Importing ``autoresearch_kit.x`` binds ``x`` in the package, over a function of the name."""
-    functions = set(autoresearch_kit.__all__) - {"errors", "plots", "policies", "stats", "__version__"}
+    functions = set(autoresearch_kit.__all__) - {
+        "errors",
+        "plots",
+        "policies",
+        "stats",
+        "__version__",
+    }
     assert not functions & MODULES.keys()
     code = f"""
 import autoresearch_kit as ark

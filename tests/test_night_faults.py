@@ -113,6 +113,7 @@ def test_no_process_of_a_proposer_is_left(nightly) -> None:
     until(lambda: not left())
 
 
+@pytest.mark.acceptance
 def test_copies_of_a_killed_night_are_not_taken_for_it(nightly) -> None:
     night = start(nightly, by=n.forking, experiments=3)
     until(lambda: n.decided(nightly, night))
@@ -122,6 +123,7 @@ def test_copies_of_a_killed_night_are_not_taken_for_it(nightly) -> None:
     assert n.quiet(nightly.path)
 
 
+@pytest.mark.acceptance
 def test_a_proposer_that_prints_without_end_fills_no_disk(nightly) -> None:
     night = start(nightly, by=n.talkative, experiments=2)
     n.ended(night)
@@ -252,6 +254,7 @@ def check_books(campaign: ark.Campaign, night: ark.Night, count: int) -> None:
     assert sum(night.state["counts"].values()) == count
 
 
+@pytest.mark.acceptance
 def test_a_night_of_faults_keeps_its_books(make_host) -> None:
     host = make_host({"fit.py": n.FIT.replace("SECONDS = 0.0", "SECONDS = 0.2")})
     faults(ark.open_campaign(host, tag="n", **n.CONTRACT), 20, seed=1)

@@ -50,6 +50,7 @@ def lenders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("lends to")]
 
 
+@pytest.mark.acceptance
 def test_nobody_answers_in_time(nightly) -> None:
     night = start(nightly, approve=policies.ask(minutes=0.01, then="approve"), experiments=1)
     n.ended(night)
@@ -177,6 +178,7 @@ def test_the_next_proposal_is_made_while_a_run_trains(nightly) -> None:
     assert night.state["busy"] > 0.5
 
 
+@pytest.mark.acceptance
 def test_an_approval_survives_when_the_best_state_moves_elsewhere(nightly) -> None:
     night = keeps_while_the_next_waits(nightly, ("A", 1), ("B", 9))
     n.ended(night)
@@ -189,6 +191,7 @@ def test_an_approval_survives_when_the_best_state_moves_elsewhere(nightly) -> No
     assert "another look" not in " ".join(night.state.get("notes", ()))
 
 
+@pytest.mark.acceptance
 def test_a_changed_hunk_is_asked_again(nightly) -> None:
     night = keeps_while_the_next_waits(nightly, ("A", 1), ("A2", 3), approve=policies.ask())
     (first,) = asked(nightly)
@@ -206,6 +209,7 @@ def test_a_changed_hunk_is_asked_again(nightly) -> None:
     assert n.parents_are_right(nightly)
 
 
+@pytest.mark.acceptance
 def test_a_conflict_is_proposed_again_on_the_new_best(nightly) -> None:
     night = keeps_while_the_next_waits(nightly, ("A", 1), ("A", 7))
     n.ended(night)
@@ -236,6 +240,7 @@ def test_a_manual_step_goes_ahead_and_becomes_the_parent(nightly) -> None:
     assert git.refs(nightly.path, "refs/autoresearch/n/") == {}
 
 
+@pytest.mark.acceptance
 def test_what_waited_too_long_is_taken_back_and_moved(nightly) -> None:
     """Stopped in its first run; a person's experiment is kept before the next night."""
     night = start(nightly, by=List((("SECONDS", 1),)))

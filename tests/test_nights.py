@@ -126,6 +126,7 @@ def test_stop_now_leaves_the_experiment_undecided_for_later(nightly, who: str) -
     assert n.made(nightly) == 1
 
 
+@pytest.mark.acceptance
 def test_a_campaign_without_a_baseline_gets_one_also_after_a_stop(make_host) -> None:
     host = make_host({"fit.py": n.FIT.replace("SECONDS = 0.0", "SECONDS = 2.0")})
     campaign = ark.open_campaign(host, tag="n", **n.CONTRACT)
@@ -222,6 +223,7 @@ def test_a_terminated_night_goes_on_with_the_same_call(nightly) -> None:
     assert [record.hypothesis for record in nightly.records()[1:]] == ["SECONDS = 2", "B = 9"]
 
 
+@pytest.mark.acceptance
 def test_two_nights_take_turns_on_the_device(nightly) -> None:
     second = ark.open_campaign(nightly.path, tag="m", start=nightly)
     both = [start(c, experiments=2) for c in (nightly, second)]

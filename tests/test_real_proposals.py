@@ -35,6 +35,7 @@ def model(url: str, prompt_tokens: int = 3_000) -> ark.LLM:
     return ark.LLM(base_url=url, max_tokens=40, prompt_tokens=prompt_tokens, options=options)
 
 
+@pytest.mark.acceptance
 def test_nonsense_is_repaired_asked_for_as_a_whole_file_and_given_up(nightly, url: str):
     heard: list[str] = []
     by = model(url)
@@ -55,6 +56,7 @@ def test_nonsense_is_repaired_asked_for_as_a_whole_file_and_given_up(nightly, ur
         assert lost["tokens"] > 4 * 1_000
 
 
+@pytest.mark.acceptance
 def test_a_prompt_over_the_context_is_made_shorter(nightly, url: str):
     sections = {"What others think": "It is a matter of taste and of patience.\n" * 600}
     with contextlib.suppress(*NONSENSE):  # that it answers is the point, not what

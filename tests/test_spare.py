@@ -54,6 +54,7 @@ def kinds(campaign: ark.Campaign) -> list[str]:
     return [record.kind for record in campaign.standing().later]
 
 
+@pytest.mark.acceptance
 def test_a_night_that_waits_for_a_person_repeats_the_best_state(make) -> None:
     """Slow: a pause counts as idle from ten seconds on."""
     campaign = make()
@@ -79,6 +80,7 @@ def test_a_due_audit_comes_before_the_next_experiment(make) -> None:
     assert any(note[6:].startswith("<Audit 001") for note in night.state["notes"])
 
 
+@pytest.mark.acceptance
 def test_an_audit_that_crashes_is_a_note_and_the_night_goes_on(make) -> None:
     text = FIT.replace("time.sleep", 'assert int(os.environ["SEED"]) < 1000, "odd"\ntime.sleep')
     campaign = make(text, keeps=10)

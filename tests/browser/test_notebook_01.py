@@ -53,6 +53,7 @@ def test_run_all_ends_with_a_scored_experiment(
     assert (lab.root / "labs" / "first" / "train.py").exists()
 
 
+@pytest.mark.acceptance
 def test_a_second_run_all_makes_exactly_one_more_experiment(
     lab: Lab, open_notebook: Callable[[str], Notebook], tiny: str
 ):
