@@ -119,7 +119,8 @@ def _tried(digest: Digest) -> Iterator[Part]:
         for one in leads.turned(digest)
     ]
     programs = [p for p in dict.fromkeys(digest.table["program"]) if p]
-    if not rows and len(digest.authors) < 2 and len(programs) < 2:
+    authors = [who for who in digest.authors if who]
+    if not rows and len(authors) < 2 and len(programs) < 2:
         return
     words = ["## What was tried"]
     if len(programs) > 1:
@@ -130,7 +131,7 @@ def _tried(digest: Digest) -> Iterator[Part]:
         if len(rows) > 15:
             words.append(f"{amount(len(rows) - 15, 'constant')} more: `ark.constants(...)`.")
     yield Part("markdown", "\n\n".join(words))
-    if len(digest.authors) > 1:
+    if len(authors) > 1:
         yield Part("code", 'ark.plots.hit_rate(df, by="author");', "Share of keeps by author")
     if len(programs) > 1:
         yield Part("code", 'ark.plots.hit_rate(df, by="program");', "Share of keeps by program.md")

@@ -343,12 +343,12 @@ def read(settings: Mapping[str, Any]) -> Rule:
                 "fixed in the baseline: try the repaired one on evidence of your own "
                 "(autoresearch_kit.decide.Evidence), and start another campaign: tag=..."
             ) from error
-        return _judged(said, evidence, name)
+        return judged(said, evidence, name)
 
     return rule
 
 
-def _judged(said: object, e: Evidence, name: str) -> Verdict:
+def judged(said: object, e: Evidence, name: str) -> Verdict:
     """Return what a user's function said as a verdict with all its numbers."""
     c = compare(e)
     given = Verdict(said, "") if isinstance(said, str) else said

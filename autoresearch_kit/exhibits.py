@@ -132,7 +132,8 @@ def real(digest: Digest) -> Iterator[Part]:
     if not digest.keeps:
         return
     words = ["## Is it real?", doubt(digest)]
-    words += [f"This rests on: {escape(note)}." for note in digest.assumed]
+    if digest.luck is not None:
+        words += [f"This rests on: {escape(note)}." for note in digest.assumed]
     if any("lines less" in record.reason for record in digest.keeps):
         words.append("What was kept for its fewer lines counts here by its gain like all others.")
     if audit := digest.audit:

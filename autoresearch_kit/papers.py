@@ -152,14 +152,16 @@ def _suspicious(digest: Digest) -> str:
 def _counts(digest: Digest) -> str:
     counts = Counter(record.status for record in digest.tries)
     names = {
-        "keep": "were kept",
-        "discard": "were discarded",
-        "crash": "crashed",
-        "refused": "were refused before they ran",
-        "quarantine": "wait for a person",
+        "keep": ("was kept", "were kept"),
+        "discard": ("was discarded", "were discarded"),
+        "crash": ("crashed", "crashed"),
+        "refused": ("was refused before it ran", "were refused before they ran"),
+        "quarantine": ("waits for a person", "wait for a person"),
     }
     order = [*(s for s in names if s in counts), *(s for s in counts if s not in names)]
-    told = ", ".join(f"{counts[s]:,} {names.get(s) or escape(s, 40)}" for s in order)
+    told = ", ".join(
+        f"{counts[s]:,} {names[s][counts[s] != 1] if s in names else escape(s, 40)}" for s in order
+    )
     words = f"Of {amount(len(digest.tries), 'experiment')}, {told or 'none is decided'}."
     # Without a noise on record it would rest on a guess.
     if digest.keeps and digest.noise and (expected := digest.luck) is not None:

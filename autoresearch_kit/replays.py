@@ -117,7 +117,7 @@ def _rule(decide: str | Callable[[Evidence], Any]) -> tuple[str, Rule]:
             "function of the evidence: decide=lambda e: 'keep' if (e.z or 0) > 3 else 'discard'"
         )
     name = getattr(decide, "__name__", type(decide).__name__).strip("<>")
-    return name, lambda evidence: rules._judged(decide(evidence), evidence, name)
+    return name, lambda evidence: rules.judged(decide(evidence), evidence, name)
 
 
 def _replay(steps: Any, rule: Rule, goal: str) -> list[Replayed]:

@@ -179,8 +179,8 @@ def _move_along(run: Run, campaign: Campaign) -> None:
     spec = files.read_json(run.dir / "run.json")
     if spec and not Path(spec["host"]).exists():
         here = {"host": str(campaign.path), "repo": str(git.common_dir(campaign.path))}
-        here["command"] = campaign.task.command(campaign.path)
-        files.write_json(run.dir / "run.json", {**spec, **here})
+        command = campaign.task.command(campaign.path)
+        files.write_json(run.dir / "run.json", {**spec, **here, "command": command})
 
 
 def finish(run: Run, experiment: Experiment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

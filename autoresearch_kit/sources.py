@@ -22,15 +22,25 @@ from autoresearch_kit.records import Record
 class HasTag(Protocol):
     """A campaign, seen from here."""
 
-    path: Path
-    tag: str
+    @property
+    def path(self) -> Path:
+        """Its repository."""
+        ...
+
+    @property
+    def tag(self) -> str:
+        """Its name."""
+        ...
 
 
 @runtime_checkable
 class HasPath(Protocol):
     """A lab, seen from here."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """Its repository."""
+        ...
 
 
 Source = HasTag | HasPath | str | os.PathLike[str]

@@ -59,7 +59,7 @@ def test_methods_name_what_the_records_hold(campaign: Path) -> None:
         "The starting point was run with 3 seeds",
         "The standard deviation of a run between seeds was 0.01 (",
         "a change below 1.3 after one run was discarded and one from 3 on kept",
-        "Of 3 experiments, 1 were kept, 1 were discarded, 1 crashed.",
+        "Of 3 experiments, 1 was kept, 1 was discarded, 1 crashed.",
         "expected number of kept changes that are worth nothing",
         r"val\_loss went from 2 to 1.9, a gain of 0.1 as measured",
         r"an audit with 3 fresh seeds of either found 0.08 on validation data and $0.061 \pm 0.01$",

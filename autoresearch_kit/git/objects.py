@@ -79,8 +79,9 @@ def contains(repo: Path, commit: str, pattern: str) -> bool:
 def diff(repo: Path, old: str, new: str, paths: Sequence[str] = ()) -> str:
     """Return the unified diff between two commits, whatever the user's diff settings are."""
     plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
-    plain += ("--src-prefix=a/", "--dst-prefix=b/")
-    return call(repo, "diff", *plain, old, new, "--", *paths).decode(errors="surrogateescape")
+    sides = ("--src-prefix=a/", "--dst-prefix=b/")
+    out = call(repo, "diff", *plain, *sides, old, new, "--", *paths)
+    return out.decode(errors="surrogateescape")
 
 
 def changed_files(repo: Path, old: str, new: str) -> list[str]:

@@ -53,10 +53,11 @@ class Annotated(NamedTuple):
 
 def annotated_tags(repo: Path, *patterns: str) -> list[Annotated]:
     """Return all annotated tags under `patterns` with their messages, in one git process."""
-    fields = "%(refname)%00%(objectname)%00%(*objectname)%00%(contents)%00%01"
+    fields = "%(refname)%00%(objectname)%00%(*objectname)%00%(contents)%00"
     out = call(repo, "for-each-ref", f"--format={fields}", *patterns).decode(errors="replace")
-    rows = (row.strip("\n").split("\0") for row in out.split("\0\1"))
-    return [Annotated(*row[:4]) for row in rows if len(row) >= 4 and row[2]]
+    words = out.split("\0")
+    rows = zip(words[0:-1:4], words[1::4], words[2::4], words[3::4], strict=True)
+    return [Annotated(ref.lstrip("\n"), *row) for ref, *row in rows if row[1]]
 
 
 def update_refs(repo: Path, updates: Sequence[RefUpdate]) -> None:

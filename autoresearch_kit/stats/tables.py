@@ -79,4 +79,4 @@ def tries(df: pd.DataFrame) -> pd.DataFrame:
         tried.append(not keep or name in started)
         if keep:
             started.add(name)
-    return rows[tried]
+    return rows.loc[tried]
