@@ -1,7 +1,8 @@
 """Record the example campaign: data/example-campaign.bundle, which notebook 03 and the README show.
 
 An optimiser turns the constants, then a person's changes of the code join in, each with the effect
-that was guessed beforehand. Everything is decided by the default rule. An interrupted call goes on.
+that was guessed beforehand. Everything is decided by the default rule; what it puts into quarantine
+waits for `ark.override`. An interrupted call goes on.
 
     python benchmarks/example_campaign.py labs/example --bundle data/example-campaign.bundle
 """
@@ -226,7 +227,7 @@ def main() -> None:
         print(ark.score(ark.train_5min(ark.apply(proposal))), flush=True)
     print(ark.audit(campaign), flush=True)
     if args.bundle:
-        ark.export(campaign, bundle=args.bundle)
+        ark.export(campaign, args.bundle)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom without a person: an experiment by hand, a short night.
+"""The notebooks run from top to bottom without a person: an experiment, a short night, a look back.
 
 Slow: real training and scoring processes, in the profile `tiny`.
 """
@@ -32,7 +32,7 @@ def run(name: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_stepping_through_handing_over_and_analysing_afterwards(tmp_path: Path) -> None:
+def test_stepping_through_and_handing_over(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
     shown = run("01_step_through.ipynb", folder)
@@ -46,9 +46,15 @@ def test_stepping_through_handing_over_and_analysing_afterwards(tmp_path: Path) 
     assert "policy: approve up to 20 clean lines" in shown
     run("02_overnight.ipynb", folder)
     assert len(ark.history(tmp_path / "labs" / "first")) == 5
+
+
+def test_analysing_needs_nothing_but_the_repository(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (tmp_path / "data").symlink_to(NOTEBOOKS.parent / "data")
     shown = run("03_analysis.ipynb", folder)
-    assert "<Campaign first" in shown
-    assert "TPE" in shown
+    assert "experiment   example 00" in shown  # the card
+    assert (tmp_path / "labs" / "example-report.html").stat().st_size > 100_000
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

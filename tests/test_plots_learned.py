@@ -538,7 +538,7 @@ def dark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(
         '{\n    // Theme\n    /* "theme": "JupyterLab Light" */\n    "theme": "JupyterLab Dark"\n}'
     )
-    monkeypatch.setenv("JPY_SESSION_NAME", "/home/ada/night.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/srv/night.ipynb")
     monkeypatch.setenv("JUPYTERLAB_SETTINGS_DIR", str(tmp_path))
     return path
 
