@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from autoresearch_kit.histories import history
     from autoresearch_kit.lab import Lab, new_lab
     from autoresearch_kit.nights import Night, overnight
-    from autoresearch_kit.papers import methods
     from autoresearch_kit.proposal import Proposal
     from autoresearch_kit.proposers import LLM, TPE, Command, Human, Hybrid, Paste
     from autoresearch_kit.remotes import pull, push
     from autoresearch_kit.repeats import repeat
     from autoresearch_kit.replays import what_if
     from autoresearch_kit.reports import report
+    from autoresearch_kit.reports.papers import methods
     from autoresearch_kit.reviews import review
     from autoresearch_kit.runner import Run
     from autoresearch_kit.sandbox import untrusted
@@ -121,7 +121,7 @@ _HOME = {
     "new_lab": "lab",
     "Night": "nights",
     "overnight": "nights",
-    "methods": "papers",
+    "methods": "reports.papers",
     "Proposal": "proposal",
     **dict.fromkeys(("LLM", "TPE", "Command", "Human", "Hybrid", "Paste"), "proposers"),
     "pull": "remotes",

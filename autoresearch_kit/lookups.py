@@ -141,7 +141,7 @@ def report(args: argparse.Namespace) -> int:
 
 def methods(args: argparse.Namespace) -> int:
     """Print the paragraph and the table for a paper."""
-    from autoresearch_kit import papers
+    from autoresearch_kit.reports import papers
 
     with _in_shell():
         print(str(papers.methods(args.lab, named.ref(args))).rstrip())

@@ -123,17 +123,7 @@ ROWS = (
         "reviews",
         "winners",
     },
-    {
-        "chapters",
-        "digests",
-        "exhibits",
-        "latex",
-        "leads",
-        "markdown",
-        "papers",
-        "reports",
-        "webpages",
-    },
+    {"reports"},
     {"terminal", "named", "lookups", "commands", "cli", "__main__"},
     {"__init__"},
 )

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoresearch_kit import latex, records
-from autoresearch_kit.papers import methods
+from autoresearch_kit import records
+from autoresearch_kit.reports import latex
+from autoresearch_kit.reports.papers import methods
 from tests import recorded
 
 # All that an escaped text may consist of.

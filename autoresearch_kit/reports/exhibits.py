@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autoresearch_kit import display, patch, standing
-from autoresearch_kit.digests import Digest
-from autoresearch_kit.markdown import Part, amount, code, escape, fence, table
 from autoresearch_kit.records import Record
+from autoresearch_kit.reports.digests import Digest
+from autoresearch_kit.reports.markdown import Part, amount, code, escape, fence, table
 
 DIFF_LINES = 200
 """Lines of a diff that a report holds; the repository has the rest."""

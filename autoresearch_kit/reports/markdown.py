@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from autoresearch_kit import records, render
 
-_MARKUP = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*_[]>|~&@^"}
+_MARKUP = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*_[]<>|~&@^"}
 # Between two dollar signs of one text MathJax would set a formula, also when they are escaped.
 _MARKUP[ord("$")] = "<span>&#36;</span>"
 _ADDRESS = re.compile(r"(?i)(?<=www)\.|:(?=//)")

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import chapters, digests, files, keys, webpages
+from autoresearch_kit import files, keys
 from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import AutoresearchError, CampaignError
-from autoresearch_kit.markdown import Part
+from autoresearch_kit.reports import chapters, digests, webpages
+from autoresearch_kit.reports.markdown import Part
 from autoresearch_kit.sources import Source
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ import html
 from collections import Counter
 from collections.abc import Iterator
 
-from autoresearch_kit import decide, digests, latex, noise
+from autoresearch_kit import decide, noise
 from autoresearch_kit._version import __version__
-from autoresearch_kit.digests import Digest
-from autoresearch_kit.latex import escape
-from autoresearch_kit.markdown import amount, duration
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
+from autoresearch_kit.reports import digests, latex
+from autoresearch_kit.reports.digests import Digest
+from autoresearch_kit.reports.latex import escape
+from autoresearch_kit.reports.markdown import amount, duration
 from autoresearch_kit.sources import Source
 
 CITATION = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from autoresearch_kit import exhibits, leads
-from autoresearch_kit.digests import Digest
-from autoresearch_kit.exhibits import author, commit, doubt, word
-from autoresearch_kit.markdown import Part, amount, code, duration, escape, folded, table
+from autoresearch_kit.reports import exhibits, leads
+from autoresearch_kit.reports.digests import Digest
+from autoresearch_kit.reports.exhibits import author, commit, doubt, word
+from autoresearch_kit.reports.markdown import Part, amount, code, duration, escape, folded, table
 
 
 def of(digest: Digest, place: str) -> Iterator[Part]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from autoresearch_kit import audits, git, stats, values
 from autoresearch_kit.decide import SCREEN
-from autoresearch_kit.digests import Digest
-from autoresearch_kit.markdown import amount, code, escape
 from autoresearch_kit.proposers import knobs
 from autoresearch_kit.records import Record
+from autoresearch_kit.reports.digests import Digest
+from autoresearch_kit.reports.markdown import amount, code, escape
 from autoresearch_kit.source import Constant
 
 MOST = 5
