@@ -39,8 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from autoresearch_kit import commands, lookups
 
-        home = lookups if args.reads else commands
-        status: int = getattr(home, args.command.replace("-", "_"))(args)
+        name = args.command.replace("-", "_")
+        home = lookups if hasattr(lookups, name) else commands
+        status: int = getattr(home, name)(args)
         sys.stdout.flush()
     except AutoresearchError as error:
         print(f"{PROG}: {visible(str(error))}", file=sys.stderr)
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         which = "which campaign; may be left out where there is one"
         more = ". Of a foreign clone a branch, or any other ref" if reads else ""
         made.add_argument(*options, dest="tag", metavar="TAG", help=which + more)
-        made.set_defaults(usage=made.error, reads=reads)
+        made.set_defaults(usage=made.error)
         return made
 
     def forms(of: argparse.ArgumentParser) -> None:
@@ -225,9 +226,6 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
         "history", "List the experiments, of all campaigns unless --tag.", "--last 20", reads=True
     )
     history.add_argument("--last", type=_count, metavar="N", help="only the last N")
-    history.add_argument(
-        "--goal", choices=("minimize", "maximize"), help="what is better, where no record says so"
-    )
     constants = command(
         "constants", "List which constants each experiment changed.", "--csv", reads=True
     )
@@ -254,6 +252,12 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
         forms(one)
 
     plot = command("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
+    for one in (history, constants, compare, what_if, plot):
+        one.add_argument(
+            "--goal",
+            choices=("minimize", "maximize"),
+            help="what is better, where no record says so",
+        )
     plot.add_argument("kind", choices=PICTURES, help=f"one of {', '.join(PICTURES)}")
     plot.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where to")
     plot.add_argument("--constant", metavar="NAME", help="with response: of which constant")
@@ -278,10 +282,8 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
     export.add_argument(
         "--branch", metavar="NAME", help="a new branch with one clean commit for each kept change"
     )
-    push = command(
-        "push", "Send a campaign's records and branch to a remote.", "origin", reads=True
-    )
-    pull = command("pull", "Bring campaigns from a remote.", "origin", reads=True)
+    push = command("push", "Send a campaign's records and branch to a remote.", "origin")
+    pull = command("pull", "Bring campaigns from a remote.", "origin")
     for one in (push, pull):
         one.add_argument(
             "remote", metavar="REMOTE", nargs="?", default="origin", help="name, address or path"

@@ -43,7 +43,7 @@ class Rows(NamedTuple):
     high: float
 
 
-def compare(x: Source, a: int, b: int, ref: str | None = None) -> Page:
+def compare(x: Source, a: int, b: int, ref: str | None = None, goal: str | None = None) -> Page:
     """Return two experiments beside each other: metric, rows, constants, curves, cost, diff.
 
     All runs count, those of repeats too. The difference of the metric comes with its standard
@@ -58,6 +58,8 @@ def compare(x: Source, a: int, b: int, ref: str | None = None) -> Page:
         Their numbers; differences are ``b`` less ``a``.
     ref
         Which campaign of a lab or clone, where it has several; or which branch.
+    goal
+        ``"minimize"`` or ``"maximize"``, where no record of this kit says so.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def compare(x: Source, a: int, b: int, ref: str | None = None) -> Page:
     experiment was picked for its result, so its own gain is a little too large; see the column
     ``gain`` of `history` for what to believe of it.
     """
-    repo, found = display.choose(x, ref, a, b)
+    repo, found = display.choose(x, ref, a, b, goal=goal)
     now = {record.n: record for record in standing.of(list(found.values())).experiments}
     first, second = now.get(a, found[a]), now.get(b, found[b])
     rows = _paired(repo, found, first, second)

@@ -54,7 +54,9 @@ def diff(x: Source, n: int, ref: str | None = None) -> Page:
     return Page(patched, render.diff(patched))
 
 
-def choose(x: Source, ref: str | None, *numbers: int) -> tuple[Path | None, Records]:
+def choose(
+    x: Source, ref: str | None, *numbers: int, goal: str | None = None
+) -> tuple[Path | None, Records]:
     """Return the repository and the records of the one campaign that has all `numbers`.
 
     Raises
@@ -62,7 +64,7 @@ def choose(x: Source, ref: str | None, *numbers: int) -> tuple[Path | None, Reco
     CampaignError
         When none has them all, or several do.
     """
-    loaded = sources.load(x, ref)
+    loaded = sources.load(x, ref, goal)
     campaigns: dict[str, dict[int | None, Record]] = {}
     for record in loaded.records:
         campaigns.setdefault(record.campaign, {})[record.n] = record

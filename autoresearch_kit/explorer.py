@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HINTS = 300  # experiments up to which each mark of the still picture says what it is
 
 
-def explore(x: Source, ref: str | None = None) -> ExplorerWidget | Page:
+def explore(x: Source, ref: str | None = None, goal: str | None = None) -> ExplorerWidget | Page:
     """Show a campaign's staircase: hover or arrow keys tell an experiment, click or Enter opens it.
 
     Verdicts and authors can be left out. Where no widget can be shown the result is a page with
@@ -30,6 +30,8 @@ def explore(x: Source, ref: str | None = None) -> ExplorerWidget | Page:
         Whatever `history` reads: a campaign, a lab, a clone, a bundle, a results file.
     ref
         Which campaign of a lab or clone, where it has several; or which branch.
+    goal
+        ``"minimize"`` or ``"maximize"``, where no record of this kit says so.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def explore(x: Source, ref: str | None = None) -> ExplorerWidget | Page:
     -----
     It shows what was decided when it was called; `dashboard` follows a campaign that goes on.
     """
-    repo, found = display.choose(x, ref)
+    repo, found = display.choose(x, ref, goal=goal)
     experiments = standing.of(list(found.values())).experiments
     still = page(experiments)
     if not progress.in_front_end():

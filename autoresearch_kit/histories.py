@@ -115,7 +115,7 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         sigma               float        how many standard errors better the verdict found it
         error               float        standard error of the gain
         setup_seconds, training_seconds, scoring_seconds        float, a run
-        run_seconds         float        of all its runs
+        run_seconds         float        of all its runs; those of a repeat are in its own row
         stopped_early       float        progress at which a hopeless run was ended
         peak_memory_mb      float        mebibytes
         tokens              Int64        units of work that the budget bought
@@ -228,7 +228,8 @@ def _columns(found: Sequence[Record], loaded: Loaded) -> dict[str, list[Any]]:
         "source": list(loaded.source),
         "n_replicates": [_count(*each) for each in zip(found, loaded.source, strict=True)],
         "replicates": [_runs(r) for r in found],
-        "run_seconds": [r.run_seconds for r in found],
+        # Folding adds the runs of repeats to what they repeat; their seconds are in their own rows.
+        "run_seconds": [r.run_seconds for r in loaded.records],
         "sigma": [r.evidence.get("z") for r in found],
         "error": [r.evidence.get("error") for r in found],
         "expected": [r.proposal.get("expected") for r in found],

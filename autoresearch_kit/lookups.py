@@ -39,7 +39,7 @@ def constants(args: argparse.Namespace) -> int:
     from autoresearch_kit import tunings
 
     with _in_shell():
-        df = tunings.constants(args.lab, args.tag)
+        df = tunings.constants(args.lab, args.tag, args.goal)
     if not _printed(args, df):
         changed = df[df["changed"]]
         left = ["experiment", "status", "delta", "name", "before", "value"]
@@ -75,7 +75,8 @@ def compare(args: argparse.Namespace) -> int:
     from autoresearch_kit import comparisons
 
     with _in_shell():
-        print(str(comparisons.compare(args.lab, args.a, args.b, named.ref(args))).rstrip())
+        page = comparisons.compare(args.lab, args.a, args.b, named.ref(args), args.goal)
+        print(str(page).rstrip())
     return 0
 
 
@@ -93,7 +94,7 @@ def what_if(args: argparse.Namespace) -> int:
     from autoresearch_kit import histories, replays
 
     with _in_shell():
-        df = histories.history(args.lab, named.ref(args))
+        df = histories.history(args.lab, named.ref(args), args.goal)
         found = replays.what_if(df, decide=args.decide)
     if not _printed(args, found):
         print(terminal.table(found))
@@ -114,10 +115,11 @@ def plot(args: argparse.Namespace) -> int:
         if args.kind == "response":
             from autoresearch_kit import tunings
 
-            axes = plots.response(tunings.constants(args.lab, args.tag), args.constant)
+            table = tunings.constants(args.lab, args.tag, args.goal)
+            axes = plots.response(table, args.constant)
         else:
             draw = getattr(plots, args.kind.replace("-", "_"))
-            axes = draw(histories.history(args.lab, args.tag))
+            axes = draw(histories.history(args.lab, args.tag, args.goal))
         try:
             args.output.expanduser().parent.mkdir(parents=True, exist_ok=True)
             axes.figure.figure.savefig(args.output.expanduser())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNDECIDED = "undecided"
+UNASKED = ("no metric", "the starting point", "nothing was kept yet")
+"""Reasons of what no rule is asked about."""
 
 
 def what_if(
@@ -128,7 +130,7 @@ def _replay(steps: Any, rule: Rule, goal: str) -> list[Replayed]:
     for step in steps:
         if step.against is None or not step.runs:
             value = rules.mean(step.runs) if step.runs else None
-            words = "the starting point" if step.runs and step.status == "keep" else "no metric"
+            words = UNASKED[0 if not step.runs else 1 if step.status == "keep" else 2]
             found.append(
                 Replayed(step.n, step.status, step.status, value, len(step.runs), 0, on_path, words)
             )
@@ -189,7 +191,7 @@ def _ask(
 
 
 def _notes(name: str, found: list[Replayed]) -> list[str]:
-    asked = [one for one in found if one.value is not None][1:]
+    asked = [one for one in found if one.reason not in UNASKED]
     other = [one for one in asked if one.would_be not in (one.status, UNDECIDED)]
     open_ = [one for one in asked if one.would_be == UNDECIDED]
     kept = sum(one.would_be == "keep" for one in asked)
@@ -215,5 +217,4 @@ def _notes(name: str, found: list[Replayed]) -> list[str]:
             f"{runs} more run{'s' * (runs != 1)} in all that nobody made; the path goes on as it "
             "was recorded there"
         )
-    notes.append("the error from pairs of rows is what the recorded error leaves unexplained")
     return notes

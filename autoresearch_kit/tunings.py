@@ -28,7 +28,7 @@ COLUMNS = {
 """The columns of `constants` and their types."""
 
 
-def constants(x: Source, ref: str | None = None) -> pd.DataFrame:
+def constants(x: Source, ref: str | None = None, goal: str | None = None) -> pd.DataFrame:
     """Return each constant of each experiment as a row: its value, and that of the parent.
 
     ``df[df.name == "LR"].plot.scatter("value", "metric")`` shows what a learning rate did over a
@@ -36,7 +36,7 @@ def constants(x: Source, ref: str | None = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    x, ref
+    x, ref, goal
         As for `history`.
 
     Returns
@@ -58,7 +58,7 @@ def constants(x: Source, ref: str | None = None) -> pd.DataFrame:
 
     Raises
     ------
-    LabError, CampaignError
+    LabError, CampaignError, ValueError
         As `history` does.
 
     Notes
@@ -68,12 +68,15 @@ def constants(x: Source, ref: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    loaded = sources.load(x, ref)
+    loaded = sources.load(x, ref, goal)
     notes = list(loaded.notes)
     found = histories.as_of_now(loaded.records, notes)
     experiments = [record for record in found if record.about is None]
     known = {(r.campaign, r.n): r.constants for r in experiments if r.constants}
-    before = {(r.campaign, r.n): known.get((r.campaign, r.parent or 0), {}) for r in experiments}
+    before = {
+        (r.campaign, r.n): {} if r.parent is None else known.get((r.campaign, r.parent), {})
+        for r in experiments
+    }
     if loaded.repo is not None and not known:
         known, before = _of_commits(loaded.repo, loaded, experiments, notes)
     rows = [
@@ -92,7 +95,7 @@ def constants(x: Source, ref: str | None = None) -> pd.DataFrame:
     missing = len(experiments) - len({(row[0], row[1]) for row in rows})
     if missing:
         notes.append(f"the constants of {missing} of {len(experiments)} experiments aren't known")
-    table.attrs |= histories.attrs(found, loaded, notes)
+    table.attrs |= histories.attrs(found, loaded, notes, goal)
     return table
 
 

@@ -147,3 +147,10 @@ def test_hostile_text_is_harmless(tmp_path: Path):
     for text in (page.text, page.html):
         assert "\x1b" not in text
         assert "\u202e" not in text
+
+
+def test_what_is_better_may_be_said_where_a_file_does_not(tmp_path: Path):
+    path = tmp_path / "results.tsv"
+    path.write_text("commit\tthing\tstatus\tdescription\na1\t1\tkeep\tx\nb2\t2\tdiscard\ty\n")
+    assert "0001 is 1 thing worse than 0000" in compare(path, 0, 1).text
+    assert "0001 is 1 thing better than 0000" in compare(path, 0, 1, goal="maximize").text

@@ -102,3 +102,11 @@ def test_the_rows_stand_as_they_do_now_and_say_nothing_unseen(live: Any):
         "unit": "nats",
         "goal": "minimize",
     }
+
+
+def test_what_is_better_may_be_said_where_a_file_does_not(tmp_path: Path):
+    path = tmp_path / "results.tsv"
+    path.write_text(
+        "commit\tthing\tstatus\tdescription\na1\t2\tkeep\tx\nb2\t1\tkeep\ty\n\tnan\tcrash\tz\n"
+    )
+    assert explore(path).html != explore(path, goal="maximize").html

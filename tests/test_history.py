@@ -140,6 +140,21 @@ def test_a_later_verdict_decides_the_status_and_is_noted(tmp_path: Path):
     assert df.attrs["notes"] == ["nov23 0003 was keep; 0008 made it discard: a person looked"]
 
 
+def test_the_seconds_of_a_repeat_are_counted_once(tmp_path: Path):
+    def runs(*seeds: int) -> tuple[dict[str, float], ...]:
+        return tuple({"seed": seed, "value": 2.0} for seed in seeds)
+
+    took = {"setup_seconds": 1.0, "training_seconds": 8.0, "scoring_seconds": 1.0}
+    tried = [
+        record(0, "keep", 2.0, replicates=runs(1, 2), **took),
+        record(1, "keep", 2.0, about=0, kind="repeat", replicates=runs(3, 4, 5), **took),
+    ]
+    df = history(write(tmp_path / "lab", tried))
+
+    assert df["n_replicates"].tolist() == [5, 3]
+    assert df["run_seconds"].tolist() == [20.0, 30.0]
+
+
 def test_a_lab_gives_all_campaigns_and_ref_gives_one(tmp_path: Path):
     other = [
         record(0, "keep", 0.5, campaign="dec1", metric="accuracy", goal="maximize", unit=""),

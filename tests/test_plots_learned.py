@@ -106,12 +106,12 @@ def both(*tables: pd.DataFrame) -> pd.DataFrame:
 
 PICTURES: dict[str, Callable[..., Axes]] = {
     "progress": plots.progress,
-    "hours": lambda df, ax=None: plots.progress(df, ax, x="hours"),
-    "cost": lambda df, ax=None: plots.progress(df, ax, x="cost"),
+    "hours": lambda df, ax=None: plots.progress(df, "hours", ax=ax),
+    "cost": lambda df, ax=None: plots.progress(df, "cost", ax=ax),
     "gains": plots.gains,
     "curves": lambda df, ax=None: plots.curves(df, ax=ax),
     "spending": plots.spending,
-    "money": lambda df, ax=None: plots.spending(df, ax, what="cost"),
+    "money": lambda df, ax=None: plots.spending(df, "cost", ax=ax),
     "author": lambda df, ax=None: plots.hit_rate(df, ax=ax),
     "kind": lambda df, ax=None: plots.hit_rate(df, "kind", ax=ax),
     "program": lambda df, ax=None: plots.hit_rate(df, "program", ax=ax),
@@ -393,6 +393,14 @@ def test_time_is_that_of_all_runs_in_parts():
     parts = width(ax)
     assert [60 * t for t in parts["training"]] == pytest.approx([7 * 70, 3 * 70, -10 + 0, 0, 70])
     assert parts["proposing"] == pytest.approx([15 / 60, 10 / 60, 5 / 60, 5 / 60, 5 / 60])
+
+
+def test_the_runs_of_a_repeat_are_counted_once():
+    # `history` counts them in n_replicates of what was repeated, and has a row for the repeat.
+    df = night().iloc[:1].assign(n_replicates=5, run_seconds=200.0)
+    repeat = df.assign(experiment=1, about=0, kind="repeat", n_replicates=3, run_seconds=300.0)
+    parts = width(plots.spending(both(df, repeat)))
+    assert [60 * t for t in parts["training"]] == pytest.approx([140, 210])
 
 
 def test_a_long_pause_is_named_and_not_drawn():

@@ -75,6 +75,13 @@ def test_greedy_parts_at_the_first_gain_that_was_not_believed():
     assert math.isnan(greedy.loc[3, "value"])
 
 
+def test_nobody_is_asked_about_what_came_before_the_first_keep():
+    early = ((0, "discard", [1.2]), (1, "discard", [1.1]), (2, "keep", [1.0]), (3, "keep", [0.9]))
+    greedy = what_if(table(*early), "greedy")
+    assert list(greedy["reason"][:3]) == ["nothing was kept yet"] * 2 + ["the starting point"]
+    assert "kept 1 of 1 experiments with a metric, where 1 were" in greedy.attrs["notes"][0]
+
+
 def test_another_verdict_that_keeps_the_same_states_stays_on_the_path():
     def careful(evidence: Evidence) -> tuple[str, str]:
         return ("keep" if evidence.gain > 0.05 else "quarantine"), "a person looks at the rest"

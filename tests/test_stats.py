@@ -49,7 +49,7 @@ def night(goal: str = "minimize") -> pd.DataFrame:
     )
 
 
-# --- rates ---------------------------------------------------------------------------------------
+# Rates
 
 
 def test_a_try_is_what_ran_and_crashes_are_tries():
@@ -105,7 +105,7 @@ def test_intervals_of_rates_cover_the_truth():
     assert (low[0], high[-1]) == (0.0, 1.0)
 
 
-# --- what keeps are worth ------------------------------------------------------------------------
+# What keeps are worth
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_a_state_that_was_run_again_is_known_better():
 
 def test_effects_far_off_and_enormous_numbers_are_no_matter():
     values = [(0.0, 0, None), (40.0, 1, 0), (1e300, 2, 1), (-1e300, None, 2), (39.0, None, 1)]
-    tried = [smoothing.Tried(v, 1, state, parent) for v, state, parent in values]
-    start, first, second = smoothing.effects(tried)
+    tried = (smoothing.Tried(v, 1, state, parent) for v, state, parent in values)
+    start, first, second = smoothing.effects(tuple(tried))
     assert start is None
     assert first is not None
     assert first.gain == pytest.approx(40, abs=1)
@@ -214,7 +214,7 @@ def test_effects_far_off_and_enormous_numbers_are_no_matter():
     assert second.gain > 1e5
 
 
-# --- effort --------------------------------------------------------------------------------------
+# Effort
 
 
 def test_yields_by_campaign_count_runs_money_and_waiting():
@@ -230,9 +230,18 @@ def test_yields_by_campaign_count_runs_money_and_waiting():
 
 
 def test_days_between_nights_are_no_waiting():
-    df = night().assign(night=["a"] * 4 + ["b"] * 5)
+    df = night()
     df["decided"] += pd.to_timedelta([0] * 4 + [72] * 5, "h")
     assert stats.yields(df, noise=0.02)["elapsed"][0] == pytest.approx(3.3 + 4)
+
+
+def test_a_word_during_a_run_is_no_waiting():
+    df = night()
+    before = stats.yields(df, noise=0.02)["idle"][0]
+    word = df.iloc[[7]].assign(experiment=9, kind="override", run_seconds=NAN)
+    word["decided"] = df["decided"][5] - pd.Timedelta(minutes=3)  # its run took 12 minutes
+    df = pd.concat([df, word], ignore_index=True)
+    assert stats.yields(df, noise=0.02)["idle"][0] == pytest.approx(before)
 
 
 def test_yields_by_author_and_of_tables_without_times():
@@ -250,7 +259,7 @@ def test_yields_by_author_and_of_tables_without_times():
     ]
 
 
-# --- contests ------------------------------------------------------------------------------------
+# Contests
 
 
 def test_campaigns_of_one_kind_are_not_told_apart():
@@ -310,7 +319,7 @@ def test_versions_of_program_md_stand_in_order_with_what_changed():
     assert "a later version starts from a better state" in df.attrs["notes"][-1]
 
 
-# --- guesses -------------------------------------------------------------------------------------
+# Guesses
 
 
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
@@ -355,7 +364,7 @@ def test_a_good_guesser_has_slope_and_rank_one():
     assert [ada[key] for key in ("bias", "slope", "rank")] == pytest.approx([0, 1, 1], abs=1e-9)
 
 
-# --- every function ------------------------------------------------------------------------------
+# Every function
 
 FUNCTIONS = [
     (stats.false_keeps, "metric"),

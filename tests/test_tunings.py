@@ -64,3 +64,9 @@ def test_a_file_alone_has_no_constants_and_says_so(tmp_path: Path):
     table = constants(tmp_path / "night.tsv")
     assert table.empty
     assert table.attrs["notes"][-1] == "the constants of 1 of 1 experiments aren't known"
+
+
+def test_what_is_better_may_be_said(tmp_path: Path):
+    lab = write(tmp_path / "lab", [record(0, "keep", 2.0)])
+    assert constants(lab).attrs["goal"] == "minimize"
+    assert constants(lab, goal="maximize").attrs["goal"] == "maximize"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
+import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -13,14 +13,15 @@ from typing import NamedTuple
 from autoresearch_kit.errors import GitError, LabError
 from autoresearch_kit.git.process import call, text
 
-_NEXT = re.compile(r"\x01(?=[0-9a-f]{40,64}\0)")  # a message may hold control characters itself
+_NEXT = f"<{secrets.token_hex(16)}>"  # a message or a file may hold anything but this
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 
 
 class Logged(NamedTuple):
     """A commit: who made it and when (ISO 8601, UTC), what it says, and lines it adds and removes.
 
-    `changes` has a pair of numbers for each path; a commit without a parent has none.
+    `changes` has a pair of numbers for each path; a commit without a parent has none. The date is ""
+    where it is in no year that Python knows.
     """
 
     commit: str
@@ -48,7 +49,8 @@ def branches(repo: Path) -> list[Branch]:
     """Return all branches."""
     fields = "%(HEAD)%00%(refname)%00%(objectname)"
     out = call(repo, "for-each-ref", f"--format={fields}", "refs/heads", "refs/remotes")
-    rows = (line.split("\0") for line in out.decode(errors="replace").splitlines())
+    # A name may have what Python takes for the end of a line.
+    rows = (line.split("\0") for line in out.decode(errors="replace").split("\n") if line)
     return [Branch(ref, oid, mark == "*") for mark, ref, oid in rows if not ref.endswith("/HEAD")]
 
 
@@ -113,16 +115,16 @@ def patches(repo: Path, names: Iterable[str], *paths: str) -> dict[str, str]:
     asked = _lines(names)
     if not asked:
         return {}
-    options = ("-p", "-U0", *_PLAIN, "--no-show-signature", "--format=%x01%H%x00")
+    options = ("-p", "-U0", *_PLAIN, "--no-show-signature", f"--format={_NEXT}%H%x00")
     walk = ("log", "--no-walk=unsorted", "--stdin", *options)
     out = call(repo, *walk, "--", *paths, input=asked).decode(errors="replace")
-    pairs = (block.partition("\0") for block in _NEXT.split(out)[1:])
+    pairs = (block.partition("\0") for block in out.split(_NEXT)[1:])
     return {commit: patch for commit, _, patch in pairs}
 
 
 def read_many(repo: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Return the contents of files (``commit:path``); those that aren't there are left out."""
-    asked = list(dict.fromkeys(names))
+    asked = [name for name in dict.fromkeys(names) if "\n" not in name]  # git reads a name a line
     if not asked:
         return {}
     out = call(repo, "cat-file", "--batch", input="".join(f"{n}\n" for n in asked).encode())
@@ -161,7 +163,8 @@ def unbundled(path: Path) -> Path:
 def _unbundled(path: Path, _time: int, _size: int) -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory(prefix="autoresearch-bundle-")
     try:
-        call(path.parent, "clone", "--quiet", "--mirror", str(path), f"{folder.name}/repo.git")
+        clone = ("clone", "--quiet", "--mirror", str(path.resolve()), "repo.git")
+        call(Path(folder.name), *clone, env={"GIT_ALLOW_PROTOCOL": "file"})
     except GitError as error:
         folder.cleanup()
         raise LabError(
@@ -177,14 +180,14 @@ _FORM = (
     "--no-show-signature",
     "--no-decorate",
     "--encoding=UTF-8",
-    "--format=%x01%H%x00%P%x00%an <%ae>%x00%ct%x00%B%x00",
+    f"--format={_NEXT}%H%x00%P%x00%an <%ae>%x00%ct%x00%B%x00",
     "-z",
 )
 
 
 def _logged(out: bytes) -> list[Logged]:
     found = []
-    for block in _NEXT.split(out.decode(errors="replace"))[1:]:
+    for block in out.decode(errors="replace").split(_NEXT)[1:]:
         commit, parents, author, date, message, rest = block.split("\0", 5)
         changes = {}
         if parents:  # what a root adds is where it all starts, no change
@@ -193,9 +196,16 @@ def _logged(out: bytes) -> list[Logged]:
                 removed, _, path = more.partition("\t")
                 if path:
                     changes[path] = (_count(added), _count(removed))
-        when = datetime.fromtimestamp(int(date), UTC).isoformat()
+        when = _moment(date)
         found.append(Logged(commit, tuple(parents.split()), author, when, message.strip(), changes))
     return found
+
+
+def _moment(seconds: str) -> str:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""  # a commit may claim any year
 
 
 def _count(text: str) -> int:

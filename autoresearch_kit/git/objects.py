@@ -67,7 +67,7 @@ def read_file(repo: Path, commit: str, path: str) -> str | None:
 
 def list_files(repo: Path, commit: str) -> list[str]:
     """Return all paths in `commit`."""
-    return call(repo, "ls-tree", "-r", "-z", "--name-only", commit).decode().split("\0")[:-1]
+    return call(repo, "ls-tree", "-r", "-z", "--name-only", commit).decode(errors="surrogateescape").split("\0")[:-1]
 
 
 def contains(repo: Path, commit: str, pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,18 @@ from autoresearch_kit.files import spawning
 _KEPT = {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"} | {
     f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")
 }
+
+# A clone's own settings may come from anybody (an archive, a shared disk), and some name programs.
+_SAFE = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "log.showSignature=false"),
+    *("-c", "protocol.ext.allow=never"),
+)
+# Where an object is missing, a partial clone would fetch it from wherever its settings say, by
+# whatever program they name.
+_NO_TRANSPORT = "none"
+_FETCHES = re.compile(r"transport '[^']*' not allowed")
 
 _MISSING = "git is not on PATH; type apt install git, or brew install git"
 _TICK_SECONDS = 0.1
@@ -50,6 +63,11 @@ def call(
         raise GitError(_MISSING) from error
     if done.returncode not in accept:
         said = done.stderr.decode(errors="replace").strip()
+        if _FETCHES.search(said):
+            said += (
+                "\nAn object is missing, as in a partial clone, and nothing is fetched behind your "
+                "back. If you trust its settings, type there: git fetch --refetch --no-filter"
+            )
         raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
     return done.stdout
 
@@ -103,15 +121,19 @@ def talk(
         return out.read().decode(errors="replace"), said
 
 
-def own_environment() -> dict[str, str]:
-    """Return the environment of a git that stays on this machine: without keys, aimed nowhere."""
+def own_environment(transport: str = _NO_TRANSPORT) -> dict[str, str]:
+    """Return the environment of a git that stays on this machine: without keys, aimed nowhere.
+
+    It reaches no other repository, unless `transport` is ``file``.
+    """
     # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
     theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()  # filters need no keys
-    return {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT}
+    kept = {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT}
+    return kept | {"GIT_ALLOW_PROTOCOL": transport}
 
 
 def _words(repo: Path, args: Sequence[str]) -> list[str]:
-    return ["git", "-c", "core.hooksPath=/dev/null", "-C", str(repo), *args]  # people's hooks
+    return ["git", *_SAFE, "-C", str(repo), *args]
 
 
 def _last_line(file: IO[bytes]) -> str:

@@ -27,8 +27,8 @@ class RefsMoved(GitError):
 
 def refs(repo: Path, *patterns: str) -> dict[str, str]:
     """Return refs under `patterns` and the object of each."""
-    out = text(repo, "for-each-ref", "--format=%(refname) %(objectname)", *patterns)
-    return dict(line.split(" ", 1) for line in out.splitlines())
+    out = text(repo, "for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+    return dict(line.split(" ", 1)[::-1] for line in out.split("\n") if line)
 
 
 def refs_stamp(repo: Path, folder: str) -> tuple[int, ...] | None:

@@ -55,7 +55,7 @@ def remote_refs(repo: Path, remote: Remote, *patterns: str, watch: Watch) -> dic
     """
     words = ("ls-remote", "--", remote.url, *patterns)
     out, _ = talk(repo, *words, environ=environment(repo, remote.url), watch=watch)
-    return {ref: oid for oid, ref in (line.split("\t", 1) for line in out.splitlines())}
+    return {ref: oid for oid, ref in (line.split("\t", 1) for line in out.split("\n")[:-1])}
 
 
 def push(repo: Path, remote: Remote, specs: Sequence[str], *, watch: Watch) -> str:
@@ -93,7 +93,7 @@ def environment(repo: Path, url: str) -> dict[str, str]:
     To a folder or a file: no tokens, for nobody there asks, and hooks may lie there.
     """
     if url.startswith("file://") or (repo / url).exists():
-        return own_environment()
+        return own_environment("file")
     tokens = [name for name in keys.names(os.environ) if not name.upper().endswith("_API_KEY")]
     theirs = keys.without(os.environ, but=tokens)
     if not sys.stdin.isatty():  # or it waits for an answer that nobody can give

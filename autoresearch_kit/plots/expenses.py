@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from autoresearch_kit.plots import style
+from autoresearch_kit.stats import efforts, tables
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-PAUSE = 3600.0
-"""Seconds without a run from which nobody was at work: it is named, not drawn."""
-
-PHASES = ("training", "setup", "scoring", "proposing")
+PHASES = ("training", "setup", "scoring")
 ROWS = ("keep", "discard", "crash", "refused", "quarantine")
 SHADES = (1.0, 0.72, 0.48, 0.28)  # told apart by their lightness, also without colours
 
 
 def spending(
-    df: pd.DataFrame, ax: Axes | None = None, what: Literal["time", "cost"] = "time"
+    df: pd.DataFrame, what: Literal["time", "cost"] = "time", ax: Axes | None = None
 ) -> Axes:
     """Draw where time or money went: a bar for each status, in parts.
 
@@ -33,10 +31,10 @@ def spending(
     ----------
     df
         What `history` returned, records of repeats and audits included.
-    ax
-        Where to draw; a new figure unless given.
     what
         "time" or "cost".
+    ax
+        Where to draw; a new figure unless given.
 
     Raises
     ------
@@ -98,13 +96,17 @@ def _seconds(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the seconds of each phase of each record, all its runs together."""
     import pandas as pd
 
-    runs = rows["n_replicates"].clip(lower=1) if "n_replicates" in rows else 1
     parts = pd.DataFrame(index=rows.index)
     for phase in PHASES:
-        name = "proposal_seconds" if phase == "proposing" else f"{phase}_seconds"
-        if name in rows:
-            times = 1 if phase == "proposing" else runs
-            parts[phase] = rows[name].astype(float).fillna(0.0) * times
+        if (name := f"{phase}_seconds") in rows:
+            parts[phase] = rows[name].astype(float).fillna(0.0)
+    one = parts.sum(axis=1)
+    if "run_seconds" in rows:
+        # Not n_replicates times: that counts the runs of repeats, which have rows of their own.
+        runs = rows["run_seconds"].astype(float) / one.where(one > 0)
+        parts = parts.mul(runs.fillna(1.0), axis=0)
+    if "proposal_seconds" in rows:
+        parts["proposing"] = rows["proposal_seconds"].astype(float).fillna(0.0)
     if not (parts.to_numpy() > 0).any():
         raise ValueError(
             "nothing in this table tells how long it took; expected columns such as "
@@ -137,16 +139,11 @@ def _idle(rows: pd.DataFrame, parts: pd.DataFrame) -> tuple[float, float, int]:
     """Return the seconds between decisions in which nothing ran, those of pauses, and how many."""
     if "decided" not in rows:
         return 0.0, 0.0, 0
-    gaps = []
-    key = rows["campaign"] if "campaign" in rows else np.zeros(len(rows))
-    for _, own in rows[rows["decided"].notna()].groupby(key):
-        own = own.sort_values("decided")
-        gap = own["decided"].diff().dt.total_seconds() - parts.loc[own.index].sum(axis=1)
-        gaps.append(gap.dropna().to_numpy())
-    every = np.concatenate(gaps) if gaps else np.zeros(0)
-    every = every[every > 0]
-    pauses = every[every > PAUSE]
-    return float(every[every <= PAUSE].sum()), float(pauses.sum()), len(pauses)
+    busy = parts.sum(axis=1)
+    left = [efforts.waits(own, busy[own.index]) for _, own in tables.by_campaign(rows)]
+    every = np.concatenate(left) if left else np.zeros(0)
+    pauses = every[every > efforts.PAUSE]
+    return float(every.sum() - pauses.sum()), float(pauses.sum()), len(pauses)
 
 
 def _unit(total: float) -> tuple[float, str]:

@@ -130,12 +130,10 @@ def _limits(drawn: Sequence[np.ndarray]) -> tuple[float, float]:
 
 def _name(ax: Axes, ends: Sequence[tuple[float, str, Any]]) -> None:
     """Write the names of curves beside their ends, moved apart where they would touch."""
-    if (figure := ax.figure.figure) is None or not ends:
-        return
     low, high = ax.get_ylim()
     ends = [(min(y, high), name, hue) for y, name, hue in ends]
     size = mpl.font_manager.FontProperties(size="small").get_size_in_points() * 1.25
-    height = ax.get_window_extent().height * 72 / figure.dpi
+    height = ax.get_window_extent().height * 72 / ax.figure.figure.dpi
     places = labels.spread([(y - low) / (high - low) * height for y, _, _ in ends], size)
     for (y, name, hue), place in zip(ends, places, strict=True):
         ax.annotate(

@@ -20,8 +20,8 @@ ROOM_FOR_LABELS = 0.2  # of the height that the points take, at most
 
 def progress(
     df: pd.DataFrame,
-    ax: Axes | None = None,
     x: Literal["experiments", "hours", "cost"] = "experiments",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the staircase: each experiment's metric, and the best kept one so far.
 
@@ -38,18 +38,18 @@ def progress(
     df
         What `history` returned, or any table with ``experiment``, ``metric`` and ``status``;
         ``df.attrs`` may hold ``metric``, ``unit`` and ``goal`` ("minimize" unless given).
-    ax
-        Where to draw; a new figure unless given.
     x
         "experiments": their numbers. "hours": what all runs took until then, those of repeats and
         audits too, or where no run's time is known, since the first experiment. "cost": what all
         proposals cost until then.
+    ax
+        Where to draw; a new figure unless given.
 
     Raises
     ------
     ValueError
-        When a column is missing, when campaigns have different goals, or when nothing in the table
-        tells hours or cost.
+        When a column is missing, when campaigns have different goals, when `x` is something else,
+        or when nothing in the table tells hours or cost.
     """
     spent, name = _spent(df, x)
     rows = style.experiments(df.assign(x=spent))

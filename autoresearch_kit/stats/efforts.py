@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOUR = 3600.0
+PAUSE = HOUR
+"""Seconds without a run from which nobody was at work."""
 
 
 def yields(df: pd.DataFrame, by: str = "campaign", noise: float | None = None) -> pd.DataFrame:
@@ -33,8 +35,8 @@ def yields(df: pd.DataFrame, by: str = "campaign", noise: float | None = None) -
         of its kept changes, positive is better), ``hours`` (of the runs of all its tries),
         ``cost`` (of all its proposals, in the proposers' currency, refused ones too),
         ``gain_per_hour``, ``gain_per_coin``. By campaign also ``elapsed`` (hours from the start of
-        the first run to the last decision, each night by itself) and ``idle`` (the share of them in
-        which no run was at work). ``attrs["notes"]`` says what is not known.
+        the first run to the last decision, without pauses of more than an hour) and ``idle`` (the
+        share of them in which no run was at work). ``attrs["notes"]`` says what is not known.
 
     Raises
     ------
@@ -99,19 +101,44 @@ def _column(rows: pd.DataFrame, name: str) -> pd.Series:
     return rows[name].astype("float64")
 
 
+def waits(rows: pd.DataFrame, busy: pd.Series) -> pd.Series:
+    """Return the stretches of a campaign in which nothing was at work, in seconds.
+
+    Parameters
+    ----------
+    rows
+        Of one campaign, later records included.
+    busy
+        Seconds that each record was worked on until it was decided, on the index of `rows`.
+
+    Returns
+    -------
+    pandas.Series
+        Where there is one before a record. More than `PAUSE` are a pause.
+    """
+    end, start = _worked(rows, busy)
+    # What was decided during somebody else's run, such as an override, makes no stretch of its own.
+    left = start - end.cummax().shift()
+    return left[left > 0]
+
+
+def _worked(rows: pd.DataFrame, busy: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return when the work on each record ended and began, in seconds, the earliest first."""
+    decided = rows["decided"].dropna()
+    end = (decided - decided.min()).dt.total_seconds()
+    start = (end - busy[end.index].fillna(0.0)).sort_values(kind="stable")
+    return end[start.index], start
+
+
 def _span(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return the hours that a campaign's nights lasted, and the share of them without a run."""
+    """Return the hours that a campaign was at work, and the share of them without a run."""
     nan = float("nan")
     if "decided" not in rows or "run_seconds" not in rows:
         return nan, nan
-    rows = rows[rows["decided"].notna()]
-    nights = rows["night"].fillna("") if "night" in rows else rows["status"].map(lambda _: "")
-    busy = elapsed = 0.0
-    for _, night in rows.groupby(nights, sort=False):
-        night = night.sort_values("decided")
-        seconds = night["run_seconds"].astype("float64").fillna(0.0)
-        whole = (night["decided"].iloc[-1] - night["decided"].iloc[0]).total_seconds()
-        busy, elapsed = busy + seconds.sum(), elapsed + whole + seconds.iloc[0]
-    if not elapsed or not busy:
+    busy = rows["run_seconds"].astype("float64")
+    end, start = _worked(rows, busy)
+    left = waits(rows, busy)
+    elapsed = float(end.max() - start.min() - left[left > PAUSE].sum())
+    if not elapsed > 0 or not busy.sum() > 0:
         return nan, nan
-    return elapsed / HOUR, max(0.0, 1 - busy / elapsed)
+    return elapsed / HOUR, float(left[left <= PAUSE].sum()) / elapsed

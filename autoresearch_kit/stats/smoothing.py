@@ -7,6 +7,7 @@ knows tables or campaigns.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -69,7 +70,8 @@ class Effect:
     false: float
 
 
-def effects(tried: Sequence[Tried]) -> list[Effect | None]:
+@functools.lru_cache(maxsize=8)  # gains and false keeps of a table ask for the same
+def effects(tried: tuple[Tried, ...]) -> tuple[Effect | None, ...]:
     """Return the effect of each kept change by state; None for starting points.
 
     Notes
@@ -96,7 +98,7 @@ def effects(tried: Sequence[Tried]) -> list[Effect | None]:
         shares = shares * (parts.T @ (counts / np.maximum(prior, TINY)))
         shares += BEFORE
         shares /= shares.sum()
-    return [None if pairs is None else _summary(*pairs) for pairs in found]
+    return tuple(None if pairs is None else _summary(*pairs) for pairs in found)
 
 
 Pairs: TypeAlias = "tuple[int, Array]"
