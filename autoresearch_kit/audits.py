@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -116,7 +117,8 @@ def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
     if known := _known(campaign, best, seeds):
         return known
     fresh = _seeds(campaign, best.commit, seeds)
-    values, crash, odd = _measure(campaign, best, fresh)
+    spent: defaultdict[str, float] = defaultdict(float)
+    values, crash, odd = _measure(campaign, best, fresh, spent)
     found = _crashed(campaign, best, crash) if crash else _compare(campaign, best, values)
     if odd:
         words = records.clean(f"{found.reason}; a person must look at the best state: {odd}")
@@ -132,6 +134,7 @@ def audit(campaign: Campaign, *, seeds: int = 3) -> Audit:
             reason=found.reason,
             evidence=figures,
             noise=noise.of(campaign.records(), campaign.task.noise).sd,
+            **spent,
         )
         record, _ = ledger.append(campaign, later, {})
     return dataclasses.replace(found, n=record.n)
@@ -156,8 +159,12 @@ def _known(campaign: Campaign, best: Record, seeds: int) -> Audit | None:
     return None
 
 
-def _measure(campaign: Campaign, best: Record, seeds: Sequence[int]) -> tuple[Values, str, str]:
+def _measure(
+    campaign: Campaign, best: Record, seeds: Sequence[int], spent: dict[str, float]
+) -> tuple[Values, str, str]:
     """Run the start and the best state on each seed and score them on each split.
+
+    The seconds of all runs are added to `spent`, under the names that a record has for them.
 
     Returns
     -------
@@ -176,7 +183,10 @@ def _measure(campaign: Campaign, best: Record, seeds: Sequence[int]) -> tuple[Va
             print(f"Audit of {best.n:04d}: {who} {n:04d}, run {i} of {len(seeds)}.", flush=True)
             name, experiment = f"audit{best.n:04d}-{who}", campaign.experiment(n)
             _, state, measured = runs.measure(experiment, seed, name=name, splits=splits)
+            for part in ("setup_seconds", "training_seconds"):
+                spent[part] += state.get(part) or 0.0
             for split, result in measured.items():
+                spent["scoring_seconds"] += result.get("scoring_seconds") or 0.0
                 if reason := results.crash_reason(state, result):
                     if who == "best":
                         return values, f"on seed {seed}: {reason}", odd

@@ -54,6 +54,9 @@ def test_an_audit_compares_on_fresh_seeds_and_on_the_sealed_split(campaign, caps
     assert before.items() <= tag_objects(campaign).items()
     assert campaign.best.n == 1
     holds_every_number(campaign, found)
+    (row,) = ark.history(campaign).query("kind == 'audit'").itertuples()
+    assert row.run_seconds > 0
+    assert row.run_seconds == row.setup_seconds + row.training_seconds + row.scoring_seconds
 
 
 def holds_every_number(campaign: ark.Campaign, found: audits.Audit) -> None:
