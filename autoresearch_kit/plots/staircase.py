@@ -220,8 +220,9 @@ def _limits(df: pd.DataFrame, better: float) -> tuple[float, float]:
 
 
 def _title(df: pd.DataFrame, campaigns: dict[str, Any], metric: str) -> str:
-    kept = int((df["status"] == "keep").sum())
-    title = f"{len(df)} experiment{'s' * (len(df) != 1)}, {kept} kept"
+    tried = tables.tries(df)  # the starting point is none
+    kept = int((tried["status"] == "keep").sum())
+    title = f"{len(tried)} experiment{'s' * (len(tried) != 1)}, {kept} kept"
     values = df.loc[df["status"] == "keep", "metric"].dropna()
     if len(campaigns) == 1 and len(values) > 1:
         title += f", {metric} {values.iloc[0]:.4g} → {values.iloc[-1]:.4g}"
