@@ -252,12 +252,6 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
         forms(one)
 
     plot = command("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
-    for one in (history, constants, compare, what_if, plot):
-        one.add_argument(
-            "--goal",
-            choices=("minimize", "maximize"),
-            help="what is better, where no record says so",
-        )
     plot.add_argument("kind", choices=PICTURES, help=f"one of {', '.join(PICTURES)}")
     plot.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where to")
     plot.add_argument("--constant", metavar="NAME", help="with response: of which constant")
@@ -265,7 +259,15 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
         "report", "Write what happened as a notebook, or as a page.", "night.ipynb", reads=True
     )
     report.add_argument("path", metavar="PATH", help="a name that ends in .ipynb or .html")
-    command("methods", "Print the methods paragraph and table for a paper.", "", reads=True)
+    methods = command(
+        "methods", "Print the methods paragraph and table for a paper.", "", reads=True
+    )
+    for one in (history, constants, compare, what_if, plot, report, methods):
+        one.add_argument(
+            "--goal",
+            choices=("minimize", "maximize"),
+            help="what is better, where no record says so",
+        )
     export = command(
         "export",
         "Write what others can use; the name of each path says what.",

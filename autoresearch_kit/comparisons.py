@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoresearch_kit import display, git, noise, paired, records, render, source, standing
+from autoresearch_kit import display, git, noise, paired, patch, records, render, source, standing
 from autoresearch_kit.display import Records
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
@@ -99,7 +99,7 @@ def compare(x: Source, a: int, b: int, ref: str | None = None, goal: str | None 
         for part in (
             render.table(facts),
             _text([Row(*names), *table]),
-            _text([Row("constants", *names[1:3]), *constants]) if constants else "",
+            _text([Row("constants", *names[1:3]), *map(_apart, constants)]) if constants else "",
             render.table(curves),
             changes,
         )
@@ -234,6 +234,11 @@ def _picture(rows: Rows | None, first: Record, second: Record) -> str:
 
 def _spelt(constants: Any, name: str) -> str:
     return source.spell(constants[name]) if name in constants else ""
+
+
+def _apart(row: Row) -> Row:
+    """Return a row of constants whose long values are cut to where they differ."""
+    return Row(row.name, *patch.apart(row.first, row.second, CELL))
 
 
 def _text(table: Sequence[Row]) -> str:

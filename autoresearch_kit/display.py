@@ -85,20 +85,19 @@ def choose(
 def card(repo: Path | None, found: Records, n: int) -> Page:
     """Return the card of one of the records that `choose` found."""
     record = found[n]
+    stands = {r.n: r for r in standing.of(list(found.values())).experiments}.get(n, record)
     parent = found.get(record.parent)
     patched = _patch(repo, record, parent)
     tree, told = _told(repo, record)
     rows = {
         "experiment": f"{record.campaign} {record.n:04d}, "
         + (f"commit {record.commit[:7]}" if record.commit else "without a commit"),
-        "verdict": _verdict(record),
+        "verdict": _verdict(stands, record.status),
         "why": record.reason,
-        "effect": _effect(record),
-        "later": _later(n, found.values()),
+        "effect": _effect(stands),
+        "later": _later(stands, record.status, found.values()),
         "hypothesis": record.hypothesis,
-        "changed": ", ".join(patch.differences(parent.constants, record.constants))
-        if parent
-        else "",
+        "changed": _changed(parent, record) if parent else "",
         "by": _people(record),
         "proposal": _proposal(record, has_reply="reply.md" in told),
         "program": str(record.proposal.get("program", "")),
@@ -133,12 +132,21 @@ def _patch(repo: Path | None, record: Record, parent: Record | None) -> str:
     return changes(repo, record.parent_commit or (parent.commit if parent else ""), record.commit)
 
 
-def _verdict(record: Record) -> str:
+def _changed(parent: Record, record: Record) -> str:
+    """Name the constants that differ; a word on an earlier experiment has none of its own."""
+    if record.about is not None and not record.constants:
+        return ""
+    return ", ".join(patch.differences(parent.constants, record.constants))
+
+
+def _verdict(record: Record, was: str) -> str:
+    """Return the verdict as of now with the metric, and what it was when it was decided."""
+    status = record.status if record.status == was else f"{record.status} (was {was})"
     if record.value is None:
-        return record.status
+        return status
     change = "" if record.delta is None else f" ({change_of(record)})"
     unit = f" {record.unit}" if record.unit else ""
-    return f"{record.status}, {record.metric} {record.value:.5g}{unit}{change}"
+    return f"{status}, {record.metric} {record.value:.5g}{unit}{change}"
 
 
 def change_of(record: Record) -> str:
@@ -163,9 +171,12 @@ def _effect(record: Record) -> str:
     return ", ".join(words)
 
 
-def _later(n: int, found: Iterable[Record]) -> str:
-    judges = [record for record in found if record.about == n]
-    return "; ".join(f"{r.n:04d} {_word(r)}: {r.reason or r.hypothesis}" for r in judges)
+def _later(record: Record, was: str, found: Iterable[Record]) -> str:
+    judges = [later for later in found if later.about == record.n]
+    words = [f"{r.n:04d} {_word(r)}: {r.reason or r.hypothesis}" for r in judges]
+    if record.status != was and not any(r.kind in standing.VERDICTS for r in judges):
+        words.append(f"{record.status}: {record.reason.partition(': ')[2]}")  # said of another one
+    return "; ".join(words)
 
 
 def _word(later: Record) -> str:
@@ -192,7 +203,7 @@ def _proposal(record: Record, *, has_reply: bool) -> str:
         f"{about}{made['cost']:.3g}" if made.get("cost") else "",
         f"{about}{made['tokens']:,.0f} tokens" if made.get("tokens") else "",
         f"{made['cached']:,.0f} of them cached" if made.get("cached") else "",
-        f"{made['seconds']:.1f} s" if made.get("seconds", 0.0) >= 0.05 else "",
+        f"{made['seconds']:.1f} s" if (made.get("seconds") or 0.0) >= 0.05 else "",
         f"{count} {one if count == 1 else more} {'sent back' if has_reply else 'put aside'}"
         if count
         else "",

@@ -76,11 +76,17 @@ def explore(x: Source, ref: str | None = None, goal: str | None = None) -> Explo
 def page(experiments: Sequence[Record]) -> Page:
     """Return the staircase without a widget: a picture, and the kept experiments as a table."""
     kept = [r for r in experiments if r.status == "keep"]
-    counts = Counter(r.status for r in experiments)
+    start = next((r for r in kept if r.value is not None), None)
+    tries = [r for r in experiments if r is not start]
+    counts = Counter(r.status or "no verdict" for r in tries)
+    words = [f"{count} {status}" for status, count in counts.most_common()]
     facts = {
         "campaign": experiments[-1].campaign,
-        "experiments": ", ".join(f"{count} {status}" for status, count in counts.most_common()),
-        "by": ", ".join(f"{who} {count}" for who, count in _authors(experiments).most_common(8)),
+        "experiments": ", ".join(
+            [*words, "beside the starting point"] if start and words else words
+        )
+        or "only the starting point",
+        "by": ", ".join(f"{who} {count}" for who, count in _authors(tries).most_common(8)),
         "look closer": "ark.show(..., n) is the card of each",
     }
     table = {f"{r.n:04d}": _line(r) for r in kept}
@@ -96,7 +102,7 @@ def page(experiments: Sequence[Record]) -> Page:
 
 
 def _authors(experiments: Sequence[Record]) -> Counter[str]:
-    return Counter(r.author.partition(" <")[0] for r in experiments if r.author)
+    return Counter(records.who(r.author) for r in experiments if r.author)
 
 
 def _line(record: Record) -> str:

@@ -230,7 +230,8 @@ def _check_place(loaded: Loaded, name: str, kind: str, data: bytes) -> None:
         tag = loaded.records[0].campaign
         raise CampaignError(
             f"{name} is the lab's own file, and the kit changes nothing in a checkout. Type there: "
-            f"git checkout autoresearch/{tag} -- {path.name}; or export to another folder."
+            f"git checkout {shlex.quote(f'autoresearch/{tag}')} -- {shlex.quote(path.name)}; "
+            "or export to another folder."
         )
     try:
         there = path.read_bytes() if kind != "bundle" else _head(path)

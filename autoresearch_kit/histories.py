@@ -66,6 +66,9 @@ DTYPES = {
     "decided": "datetime64[us, UTC]",
     "kit": "str",
     "source": "str",
+    "metric_name": "str",
+    "goal": "str",
+    "unit": "str",
 }
 """The columns of `history` and their types; one named after the metric stands beside `metric`."""
 
@@ -77,10 +80,12 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
     ----------
     x
         A campaign, a lab (all its campaigns), or the path of a clone (bare ones too), of a git
-        bundle, or of a results file (TSV, CSV or JSON lines). Of this kit or of others.
+        bundle, or of a results file (TSV, CSV or JSON lines; one in a clone is joined to its
+        commits), or a table that `export` wrote (.csv, .parquet). Of this kit or of others.
     ref
         One campaign of several: its tag (``"nov23"``) or branch (``"autoresearch/nov23"``). For
-        a clone in which others worked, any branch, tag or commit: its results file is read.
+        a clone in which others worked, any branch (the end of its name will do), tag or commit:
+        its results file is read; ``ref:path`` names another one in it.
     goal
         ``"minimize"`` or ``"maximize"``, against what the records say.
 
@@ -114,8 +119,9 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         gain                float        better by so much, shrunk by how uncertain that is
         sigma               float        how many standard errors better the verdict found it
         error               float        standard error of the gain
-        setup_seconds, training_seconds, scoring_seconds        float, a run
-        run_seconds         float        of all its runs; those of a repeat are in its own row
+        setup_seconds, training_seconds, scoring_seconds        float, a run, on the clock:
+                                         one that shares its machine takes longer than its budget
+        run_seconds         float        of all its runs, on the clock; a repeat's are in its row
         stopped_early       float        progress at which a hopeless run was ended
         peak_memory_mb      float        mebibytes
         tokens              Int64        units of work that the budget bought
@@ -134,7 +140,8 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         rule, reason        str          how the verdict came about
         decided             datetime     UTC
         kit                 str          version that recorded it
-        source              str          where the row was read: tags, results, git or journal
+        source              str          where the row was read: tags, results, git, journal, table
+        metric_name, goal, unit                 str, as in ``attrs``, which ``concat`` may lose
         ==================  ===========  ====================================================
 
         ``df.attrs`` holds ``metric`` and ``unit`` ("" when campaigns differ), ``goal``,
@@ -172,7 +179,7 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
         loaded = sources.load(x, ref, goal)
         notes = list(loaded.notes)
         found = as_of_now(loaded.records, notes)
-        rows = pd.DataFrame(_columns(found, loaded)).astype(DTYPES)
+        rows = pd.DataFrame(_columns(found, loaded, goal)).astype(DTYPES)
     # Wanted: a better value is a lower one, whatever the campaign's direction.
     sign = pd.Series([-1.0 if (goal or r.goal) == "maximize" else 1.0 for r in found])
     kept = (rows["status"] == "keep") & rows["about"].isna()
@@ -212,7 +219,7 @@ def attrs(
     }
 
 
-def _columns(found: Sequence[Record], loaded: Loaded) -> dict[str, list[Any]]:
+def _columns(found: Sequence[Record], loaded: Loaded, goal: str | None) -> dict[str, list[Any]]:
     """Return the columns, all but best_so_far filled."""
     same = [name for name in DTYPES if name in Record.__dataclass_fields__]
     fields = zip(*map(operator.attrgetter(*same), found), strict=True)
@@ -242,6 +249,8 @@ def _columns(found: Sequence[Record], loaded: Loaded) -> dict[str, list[Any]]:
         "program": [r.proposal.get("program", "") for r in found],
         "decided": [_time(r.decided) for r in found],
         "kit": [r.versions.get("kit", "") for r in found],
+        "metric_name": [r.metric for r in found],
+        "goal": [goal or r.goal for r in found],
     }
     return columns
 
@@ -260,7 +269,8 @@ def _with_extra(rows: pd.DataFrame, extra: Mapping[str, Sequence[Any]]) -> pd.Da
 
 def _count(record: Record, source: str) -> int:
     """Return how many runs are behind a metric: others write down one and don't say more."""
-    return len(record.replicates) if source == "tags" else int(record.value is not None)
+    own = source in ("tags", "table") and record.replicates
+    return len(record.replicates) if own else int(record.value is not None and source != "tags")
 
 
 def _runs(record: Record) -> str:
@@ -272,10 +282,15 @@ def _changed(found: Sequence[Record]) -> list[str]:
     known = {(r.campaign, r.n): r.constants for r in found if r.about is None}
     return [
         ", ".join(_differences(known[r.campaign, r.parent], r.constants))
-        if r.parent is not None and (r.campaign, r.parent) in known
+        if r.parent is not None and (r.campaign, r.parent) in known and not _word_alone(r)
         else ""
         for r in found
     ]
+
+
+def _word_alone(record: Record) -> bool:
+    """Tell whether a record is only a word on an earlier experiment, without code of its own."""
+    return record.about is not None and not record.constants
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -137,7 +137,7 @@ def report(args: argparse.Namespace) -> int:
     from autoresearch_kit import reports
 
     with _in_shell():
-        print(f"Written: {reports.report(args.lab, args.path, named.ref(args))}")
+        print(f"Written: {reports.report(args.lab, args.path, named.ref(args), args.goal)}")
     return 0
 
 
@@ -146,7 +146,7 @@ def methods(args: argparse.Namespace) -> int:
     from autoresearch_kit.reports import papers
 
     with _in_shell():
-        print(str(papers.methods(args.lab, named.ref(args))).rstrip())
+        print(str(papers.methods(args.lab, named.ref(args), args.goal)).rstrip())
     return 0
 
 

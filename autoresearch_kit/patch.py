@@ -37,6 +37,7 @@ KINDS = {
 """Every kind of `Concern`, and what it is about."""
 
 _SEED_WORD = re.compile("seed|random|rng", re.IGNORECASE)  # saves most patches a longer look
+LONGEST = 60  # characters of a constant's value
 _CONTEXT = 3  # lines around a change, as git and difflib have it
 
 
@@ -77,7 +78,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return which constants got another value, came or went, by name → value of both texts."""
     both = [name for name in new if name in old and not source.identical(old[name], new[name])]
     return [
-        *(f"{name} {_spell(old[name])} → {_spell(new[name])}" for name in both),
+        *(f"{name} {' → '.join(_spell_both(old[name], new[name]))}" for name in both),
         *(f"{name} = {_spell(new[name])} (new)" for name in new if name not in old),
         *(f"{name} (gone)" for name in old if name not in new),
     ]
@@ -176,8 +177,25 @@ def _count(parts: Sequence[Sequence[str]]) -> tuple[int, int]:
 
 
 def _spell(value: object) -> str:
-    text = source.spell(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return _cut(source.spell(value), LONGEST)
+
+
+def _spell_both(old: object, new: object) -> tuple[str, str]:
+    return apart(source.spell(old), source.spell(new), LONGEST)
+
+
+def apart(old: str, new: str, most: int) -> tuple[str, str]:
+    """Return two texts of at most `most` characters, cut so that it is seen where they differ."""
+    if max(len(old), len(new)) > most:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+        if same > most // 2:
+            old, new = (f"…{text[same - most // 4 :]}" for text in (old, new))
+    return _cut(old, most), _cut(new, most)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _concerns(path: str, before: str, after: str) -> list[Concern]:

@@ -131,6 +131,11 @@ def push(campaign: Campaign, remote: str | os.PathLike[str] = "origin") -> Moved
     that is not behind this one (after a rewind, say) stays, and a note says so: the best state
     comes from the records, not from the branch.
     """
+    if not isinstance(campaign, Campaign):
+        raise CampaignError(
+            f"expected a campaign, got {campaign!r}; type "
+            "ark.push(ark.open_campaign(lab, tag=...), 'origin')"
+        )
     repo, tag = campaign.path, campaign.tag
     other, branch = git.remote(repo, os.fspath(remote), push=True), _branch(tag)
     shown = keys.redact(other.url)
@@ -250,7 +255,7 @@ def _forward(repo: Path, tag: str, old: str | None, new: str) -> tuple[bool, str
         return False, (
             f"{branch} has gone two ways, {old[:7]} here and {new[:7]} there, so it stays; the "
             "records are here all the same. To move it, type: "
-            f"git branch --force {branch} {new[:7]}"
+            f"git branch --force {shlex.quote(branch)} {new[:7]}"
         )
     worktree = git.checked_out(repo, branch) if old is not None else None
     if worktree is None:
@@ -275,7 +280,8 @@ def _onward(
     return False, (
         f"{branch} is at {theirs[:7]} there, which {mine[:7]} here is not built on, so it stays; "
         "the records say what is best all the same. To move it, type: git push "
-        f"--force-with-lease={branch}:{theirs} {shlex.quote(keys.redact(other.name))} {branch}"
+        f"--force-with-lease={shlex.quote(f'{branch}:{theirs}')} "
+        f"{shlex.quote(keys.redact(other.name))} {shlex.quote(branch)}"
     )
 
 

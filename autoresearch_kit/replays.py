@@ -72,18 +72,19 @@ def what_if(
     """
     import pandas as pd
 
-    tables.check(df)
+    df = tables.check(df)
     goal = "minimize" if tables.sign(df) < 0 else "maximize"
     name, rule = _rule(decide)
     rows: list[tuple[Any, ...]] = []
-    notes: list[str] = []
+    notes = tables.assumed(df)
     diverged: dict[str, int | None] = {}
     for campaign, own in tables.by_campaign(df):
-        found = _replay(retelling.steps(own, noise), rule, goal)
+        found = _replay(retelling.steps(own, noise), name, rule, goal)
         rows += [(campaign, *dataclasses.astuple(one)) for one in found]
         other = [one.n for one in found if one.would_be not in (one.status, UNDECIDED)]
         diverged[campaign] = other[0] if other else None
-        notes += [f"{campaign}: {n}".removeprefix(": ") for n in _notes(name, found)]
+        stands = dict(zip(own["experiment"], own["status"], strict=True))
+        notes += [f"{campaign}: {n}".removeprefix(": ") for n in _notes(name, found, stands)]
     if "replicates" not in df:
         notes.append("the table has no column replicates: each metric counts as one run")
     columns = ["campaign", *(f.name for f in dataclasses.fields(Replayed))]
@@ -122,7 +123,7 @@ def _rule(decide: str | Callable[[Evidence], Any]) -> tuple[str, Rule]:
     return name, lambda evidence: rules.judged(decide(evidence), evidence, name)
 
 
-def _replay(steps: Any, rule: Rule, goal: str) -> list[Replayed]:
+def _replay(steps: Any, name: str, rule: Rule, goal: str) -> list[Replayed]:
     found: list[Replayed] = []
     believed: dict[int | None, Mapping[str, Any]] = {}
     used: dict[int | None, tuple[int, int]] = {}
@@ -135,7 +136,7 @@ def _replay(steps: Any, rule: Rule, goal: str) -> list[Replayed]:
                 Replayed(step.n, step.status, step.status, value, len(step.runs), 0, on_path, words)
             )
             continue
-        said, verdict, count = _ask(step, rule, goal, believed, used)
+        said, verdict, count = _ask(step, name, rule, goal, believed, used)
         kept = verdict.status == "keep" and said == "keep"
         # A later word may make the best state of what no rule kept, so all leave a belief.
         seen = step.evidence(goal, believed.get(step.against, {}), count if kept else None)
@@ -162,6 +163,7 @@ def _replay(steps: Any, rule: Rule, goal: str) -> list[Replayed]:
 
 def _ask(
     step: Step,
+    name: str,
     rule: Rule,
     goal: str,
     believed: Mapping[int | None, Mapping[str, Any]],
@@ -174,7 +176,16 @@ def _ask(
     count = 1
     while True:
         shown = step.evidence(goal, believed.get(step.against, {}), count)
-        verdict = rule(dataclasses.replace(shown, best=best))
+        try:
+            verdict = rule(dataclasses.replace(shown, best=best))
+        except CampaignError:
+            raise
+        except Exception as error:
+            raise CampaignError(
+                f"the rule {name} failed on experiment {step.n:04d}: {type(error).__name__}: "
+                f"{error}. It is given the evidence, and may return 'keep' or 'discard'; it has "
+                f"{', '.join(_seen(shown))}"
+            ) from error
         if not verdict.more or count >= len(step.runs):
             break
         count = min(count + verdict.more, len(step.runs))
@@ -190,15 +201,23 @@ def _ask(
     return verdict.status, verdict, count
 
 
-def _notes(name: str, found: list[Replayed]) -> list[str]:
+def _seen(evidence: Evidence) -> list[str]:
+    """Return the names of what a rule may ask for."""
+    return sorted(name for name in dir(evidence) if not name.startswith("_"))
+
+
+def _notes(name: str, found: list[Replayed], stands: Mapping[Any, Any]) -> list[str]:
     asked = [one for one in found if one.reason not in UNASKED]
     other = [one for one in asked if one.would_be not in (one.status, UNDECIDED)]
     open_ = [one for one in asked if one.would_be == UNDECIDED]
     kept = sum(one.would_be == "keep" for one in asked)
     was = sum(one.status == "keep" for one in asked)
+    now = sum(stands[one.n] == "keep" for one in asked)
+    later = f", before later verdicts; as of now {now}" if now != was else ""
     notes = [
-        f"{name} would have kept {kept} of {len(asked)} experiments with a metric, where {was} "
-        f"were kept; {len(other)} verdicts differ"
+        f"{name} would have kept {kept} of {len(asked)} experiment{'s' * (len(asked) != 1)} with a "
+        f"metric, the starting point not counted, where {was} {'was' if was == 1 else 'were'} kept "
+        f"then{later}; {len(other)} verdict{'s differ' if len(other) != 1 else ' differs'}"
     ]
     if other:
         first = other[0]

@@ -6,14 +6,15 @@ import contextlib
 import dataclasses
 import gc
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from autoresearch_kit import campaign as campaigns
 from autoresearch_kit import git, records
 from autoresearch_kit.errors import CampaignError, GitError, LabError
-from autoresearch_kit.foreign import commits, journal, results
+from autoresearch_kit.foreign import branches, commits, documents, exported, journal
+from autoresearch_kit.foreign.documents import MOST_BYTES as MOST_BYTES
 from autoresearch_kit.foreign.tables import Table
 from autoresearch_kit.records import Record
 
@@ -45,8 +46,6 @@ class HasPath(Protocol):
 
 Source = HasTag | HasPath | str | os.PathLike[str]
 
-_RESULTS = ("results.tsv", "results.csv")
-_LIKE_RESULTS = re.compile(r"[\w.-]*(?:results?|experiments?)[\w.-]*\.(?:tsv|csv|jsonl)")
 _DEFAULT = ("main", "master")
 
 
@@ -59,7 +58,8 @@ class Loaded:
     repo
         The repository; None for a file alone. A bundle's lasts as long as this process.
     source
-        For each record ``tags``, ``results``, ``git`` or ``journal``.
+        For each record ``tags``, ``results``, ``git``, ``journal`` or ``table`` (one of this kit
+        in a file).
     present
         For each record whether its commit is in the repository.
     extra
@@ -88,8 +88,15 @@ def load(x: Source, ref: str | None = None, goal: str | None = None) -> Loaded:
     if isinstance(x, HasTag):
         with collector_paused():
             found = records.read_all(x.path, x.tag)
+        if not found:
+            raise _undecided([x.tag])
         return _own(x.path, found, ref, str(x.path))
-    path = x.path if isinstance(x, HasPath) else Path(x).expanduser()
+    if not isinstance(x, HasPath | str | os.PathLike):
+        raise LabError(
+            f"{str(x)[:60]!r} is a {type(x).__name__}; expected a campaign, a lab, or the path of "
+            "a lab, a clone, a git bundle or a results file"
+        )
+    path = Path(x if isinstance(x, str | os.PathLike) else x.path).expanduser()
     if not path.exists():
         raise LabError(
             f"{path} does not exist; expected a lab, a clone, a git bundle or a results file"
@@ -97,50 +104,69 @@ def load(x: Source, ref: str | None = None, goal: str | None = None) -> Loaded:
     bundled = path.is_file() and git.is_bundle(path)
     if path.is_file() and not bundled:
         stem = path.stem.removeprefix(".")
-        name = path.resolve().parent.name if f"{stem}.tsv" in _RESULTS else stem
-        tables, source = _tables(path.name, path.read_bytes(), goal)
-        return _chosen(_joined(tables, name, source), ref, str(path))
+        name = path.resolve().parent.name if f"{stem}.tsv" in documents.RESULTS else stem
+        documents.check_size(str(path), path.stat().st_size)
+        data = path.read_bytes()
+        whole = _document(path.name, data, name, goal, _clone_of(path))
+        if whole.repo is not None and not any(whole.present):  # it only lies there
+            whole = _document(path.name, data, name, goal, None)
+        return _chosen(whole, ref, str(path))
     repo = git.unbundled(path) if bundled else git.root(path)
     where = str(path if bundled else repo)
     with collector_paused():
         found = records.read_all(repo)
-    if found and (ref is None or _campaign(ref) in {r.campaign for r in found}):
+    if found and (ref is None or branches.campaign(ref) in {r.campaign for r in found}):
         return _own(repo, found, ref, where)
     return _foreign(repo, where, ref, goal, found)
 
 
 def _own(repo: Path, found: Sequence[Record], ref: str | None, where: str) -> Loaded:
     """Return the kit's own records."""
-    others = [name for name in (*journal.PATHS, *_RESULTS) if (repo / name).is_file()]
+    others = [name for name in (*journal.PATHS, *documents.RESULTS) if (repo / name).is_file()]
     notes = [f"{name} is here too; the tags of this kit were read instead" for name in others]
     # git has no tag without its commit
     every = Loaded(repo, found, ["tags"] * len(found), [True] * len(found), {}, notes)
-    if not found:
-        raise _nothing(where, ())
     return _chosen(every, ref, where)
+
+
+def _clone_of(path: Path) -> Path | None:
+    """Return the repository that a file lies in."""
+    try:
+        return git.root(path.resolve().parent)
+    except LabError:
+        return None
 
 
 def _foreign(
     repo: Path, where: str, ref: str | None, goal: str | None, own: Sequence[Record]
 ) -> Loaded:
     """Return a history that others recorded in a clone: a journal, a results file, or commits."""
-    branches = git.branches(repo)
-    at = _resolve(repo, branches, ref) if ref is not None else None
-    if ref is not None and at is None and own:
-        names = ", ".join(sorted({r.campaign for r in own}))
-        raise CampaignError(
-            f"no campaign {ref!r} in {where}, nor a branch or another ref; there are: {names}"
-        )
+    known = git.branches(repo)
     notes: list[str] = []
-    clone = _Clone(repo, Path(where), branches, goal, notes)
-    if at is not None:
+    name, _, path = (ref or "").partition(":")
+    if name and not path and branches.campaign(name) in _opened(repo, own):
+        raise _undecided([branches.campaign(name)])
+    at = branches.resolve(repo, known, name, notes) if ref is not None else None
+    if at is None and ref is not None and (own or path):
+        there = sorted({r.campaign for r in own}) + [n for n in branches.names(known) if path]
+        raise CampaignError(
+            f"no campaign {name!r} in {where}, nor a branch or another ref; there are: "
+            f"{', '.join(there)}"
+        )
+    clone = _Clone(repo, Path(where), known, goal, notes)
+    parts: list[Loaded | None]
+    if at is not None and path:
+        parts = [clone.file(at, path)]
+    elif at is not None:
         # A lab's own branches are of campaigns by their tags, or of a program.
         parts = [clone.files(at) or clone.log(at, sure=not own)]
     else:
-        here = next((b for b in branches if b.current), git.Branch("", "HEAD", True))
-        theirs = _theirs(branches)
+        here = next((b for b in known if b.current), git.Branch("", "HEAD", True))
+        theirs = branches.of_experiments(known)
         parts = [clone.files(here, checkout=(repo / ".git").exists())]
         if parts[0] is None:
+            opened = _opened(repo, own)  # their branches have the kit's own commits
+            theirs = [b for b in theirs if branches.campaign(branches.short(b.ref)) not in opened]
             parts = [clone.files(b) or clone.log(b) for b in theirs]
         elif others := [b.ref for b in theirs if b != here]:
             notes.append(f"not read: {', '.join(others)} (ref= reads another branch)")
@@ -150,41 +176,12 @@ def _foreign(
     if not found:
         if ref is not None and at is None:
             notes.insert(0, f"{ref!r} is no branch, tag or commit")
-        if others := [_short(b.ref) for b in branches]:
+        if ref is None and (opened := _opened(repo, own)):
+            raise _undecided(opened)
+        if others := branches.names(known):
             notes.append(f"its branches: {', '.join(others[:8])}")
         raise _nothing(where, notes)
     return _chosen(_together(found, notes), ref if at is None else None, where)
-
-
-def _resolve(repo: Path, branches: Sequence[git.Branch], ref: str) -> git.Branch | None:
-    """Return what `ref` stands for: a branch, also by its tag or of a remote; or any commit."""
-    short = ref.removeprefix("refs/heads/")
-    for name in (short, f"autoresearch/{short}"):
-        for branch in branches:  # those of this repository come first
-            if _short(branch.ref) == name or branch.ref == ref:
-                return branch
-    commit = None if ref.startswith("-") else git.resolve(repo, ref)
-    return git.Branch(ref, commit, False) if commit else None
-
-
-def _theirs(branches: Sequence[git.Branch]) -> list[git.Branch]:
-    """Return the branches ``autoresearch/<tag>``, each once."""
-    named: dict[str, git.Branch] = {}
-    for branch in branches:
-        if _short(branch.ref).startswith("autoresearch/"):
-            named.setdefault(_short(branch.ref), branch)
-    return list(named.values())
-
-
-def _short(ref: str) -> str:
-    """Return the name of a branch, without its remote."""
-    if ref.startswith("refs/remotes/"):
-        return ref.split("/", 3)[-1]
-    return ref.removeprefix("refs/heads/")
-
-
-def _campaign(ref: str) -> str:
-    return ref.removeprefix("refs/heads/").rpartition("autoresearch/")[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,10 +196,10 @@ class _Clone:
 
     def name(self, branch: git.Branch) -> str:
         """Return how the campaign on a branch is called."""
-        short = _short(branch.ref)
+        short = branches.short(branch.ref)
         if short in ("", *_DEFAULT, "HEAD"):
             return self.where.name.removesuffix(".git").removesuffix(".bundle")
-        return _campaign(short)
+        return branches.campaign(short)
 
     def files(self, branch: git.Branch, *, checkout: bool = False) -> Loaded | None:
         """Return what the journal or results file of a branch, or of the checkout, tells."""
@@ -211,24 +208,65 @@ class _Clone:
         except GitError:
             tracked = []  # no commit yet
         paths = [*(p.name for p in self.repo.iterdir()), *journal.PATHS] if checkout else []
-        found = _candidates([*paths, *tracked])
+        found = documents.candidates([*paths, *tracked])
         for path in found:
-            file = self.repo / path
-            if checkout and not file.is_file():
+            if checkout and not (self.repo / path).is_file():
                 continue
-            data = file.read_bytes() if checkout else git.read_bytes(self.repo, branch.commit, path)
             try:
-                tables, source = _tables(path, data or b"", self.goal)
+                data = self._in_checkout(path) if checkout else self._in_tree(branch, path)
+                loaded = _document(path, data, self.name(branch), self.goal, self.repo)
             except CampaignError as error:
                 self.notes.append(str(error))
                 continue
-            words = "in the checkout" if checkout else f"in {_short(branch.ref)}"
+            words = "in the checkout" if checkout else f"in {branches.short(branch.ref)}"
             how = f", {'tracked' if path in tracked else 'not tracked'} by git" if checkout else ""
             self.notes.append(f"read from {path} {words}{how}")
             if others := [other for other in found if other != path and self._has(other, tracked)]:
-                self.notes.append(f"not read: {', '.join(others[:5])}")
-            return _joined(tables, self.name(branch), source, self.repo)
+                way = f"its path as x, as {self.where / others[0]}"
+                if not checkout:
+                    way = f"ref='{branches.short(branch.ref)}:{others[0]}'"
+                self.notes.append(f"not read: {', '.join(others[:5])} (to read one, give {way})")
+            return loaded
         return None
+
+    def file(self, branch: git.Branch, path: str) -> Loaded:
+        """Return what the file at `path` of a commit tells.
+
+        Raises
+        ------
+        CampaignError
+            When there is no such file, or it is no history.
+        """
+        short, tracked = branches.short(branch.ref), git.list_files(self.repo, branch.commit)
+        if path not in tracked:
+            others = (
+                ", ".join(documents.candidates(tracked)[:8]) or "none that looks like a history"
+            )
+            raise CampaignError(f"{short} has no file {path}; there are: {others}")
+        data = self._in_tree(branch, path)
+        self.notes.append(f"read from {path} in {short}")
+        return _document(path, data, self.name(branch), self.goal, self.repo)
+
+    def _in_checkout(self, path: str) -> bytes:
+        file, top = (self.repo / path).resolve(), self.repo.resolve()
+        inside = file.is_relative_to(top) and ".git" not in file.relative_to(top).parts
+        if not inside:  # whoever made the clone would choose a file of the reader's
+            raise CampaignError(
+                f"{path} is a link that leads out of the repository, so it is not read; to read "
+                "what it leads to, give that file"
+            )
+        documents.check_size(path, file.stat().st_size)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise CampaignError(f"{path} can't be read: {error.strerror}") from error
+
+    def _in_tree(self, branch: git.Branch, path: str) -> bytes:
+        try:
+            documents.check_size(path, git.size(self.repo, branch.commit, path))
+        except GitError as error:
+            raise CampaignError(f"{path} can't be read: {error}") from error
+        return git.read_bytes(self.repo, branch.commit, path) or b""
 
     def _has(self, path: str, tracked: Sequence[str]) -> bool:
         return path in tracked or (self.repo / path).is_file()
@@ -247,56 +285,27 @@ class _Clone:
 
     def _base(self, branch: git.Branch) -> str | None:
         """Return where a branch leaves the default one; None when it is that itself."""
-        default = next((b for n in _DEFAULT for b in self.branches if _short(b.ref) == n), None)
-        if default is None or _short(branch.ref) in _DEFAULT:
+        default = next(
+            (b for n in _DEFAULT for b in self.branches if branches.short(b.ref) == n), None
+        )
+        if default is None or branches.short(branch.ref) in _DEFAULT:
             return None
         base = git.merge_base(self.repo, default.commit, branch.commit)
         return None if base in (branch.commit, "") else base
 
 
-def _candidates(paths: Sequence[str]) -> list[str]:
-    """Return the paths that may hold a history, the likeliest first."""
-    ranked = []
-    for path in dict.fromkeys(paths):
-        place = PurePosixPath(path)
-        deep = len(place.parts) - 1
-        if path in journal.PATHS:
-            rank = journal.PATHS.index(path)
-        elif place.name == "autoresearch.jsonl" or path.endswith("/.auto/log.jsonl"):
-            rank = 2
-        elif place.name in _RESULTS:
-            rank = 3
-        elif not deep and _LIKE_RESULTS.fullmatch(place.name.lower()):
-            rank = 4
-        else:
-            continue
-        ranked.append((rank, deep, path))
-    return [path for _, _, path in sorted(ranked)]
+def _document(path: str, data: bytes, name: str, goal: str | None, repo: Path | None) -> Loaded:
+    """Return what a file holds as records; each of several tables is a campaign of its own."""
+    if own := exported.read(path, data, goal, repo):
+        sources = ["table"] * len(own.records)
+        return Loaded(
+            repo, own.records, sources, own.present, own.extra, own.notes, "", own.changed
+        )
+    tables, source = documents.tables(path, data, goal)
+    return _joined(tables, name, source, repo)
 
 
-def _tables(name: str, data: bytes, goal: str | None) -> tuple[list[Table], str]:
-    """Return what a file holds, and ``journal`` or ``results``."""
-    text = _decoded(data)
-    if text.lstrip().startswith("{"):
-        tables, source = journal.segments(text, name, goal), "journal"
-    else:
-        tables, source = [results.read(text, name, goal)], "results"
-    if not any(table.rows for table in tables):
-        raise CampaignError(f"{name} has no rows yet; expected one for each experiment")
-    return tables, source
-
-
-def _decoded(data: bytes) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
-
-
-def _joined(tables: Sequence[Table], name: str, source: str, repo: Path | None = None) -> Loaded:
-    """Return tables as records; each of several is a campaign of its own."""
+def _joined(tables: Sequence[Table], name: str, source: str, repo: Path | None) -> Loaded:
     parts = []
     for i, table in enumerate(tables, start=1):
         campaign = name if len(tables) == 1 else f"{name}-{i}"
@@ -328,7 +337,7 @@ def _chosen(every: Loaded, ref: str | None, where: str) -> Loaded:
     """Return the campaign that `ref` names, or all."""
     if ref is None:
         return dataclasses.replace(every, where=where)
-    wanted = _campaign(ref)
+    wanted = branches.campaign(ref)
     at = [i for i, r in enumerate(every.records) if r.campaign in (wanted, ref)]
     if not at:
         names = ", ".join(sorted({r.campaign for r in every.records}))
@@ -342,6 +351,18 @@ def _chosen(every: Loaded, ref: str | None, where: str) -> Loaded:
         every.notes,
         where,
         [every.changed[i] for i in at] if every.changed else (),
+    )
+
+
+def _opened(repo: Path, own: Sequence[Record]) -> list[str]:
+    """Return the campaigns of this kit in which nothing is decided."""
+    return sorted(campaigns.tags(repo) - {record.campaign for record in own})
+
+
+def _undecided(opened: Sequence[str]) -> CampaignError:
+    return CampaignError(
+        f"nothing is decided yet in {', '.join(opened)}; type ark.baseline(campaign), with the "
+        f"campaign that ark.open_campaign(..., tag={opened[0]!r}) returned"
     )
 
 

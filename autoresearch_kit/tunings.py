@@ -24,6 +24,9 @@ COLUMNS = {
     "value": "object",
     "before": "object",
     "changed": "bool",
+    "metric_name": "str",
+    "goal": "str",
+    "unit": "str",
 }
 """The columns of `constants` and their types."""
 
@@ -52,6 +55,7 @@ def constants(x: Source, ref: str | None = None, goal: str | None = None) -> pd.
         value       object  a number, text, bool or tuple; None when it is gone
         before      object  in the parent; None when it is new, or the parent isn't known
         changed     bool    both are known and differ, or one came or went
+        metric_name, goal, unit  str, as in ``attrs``, which ``concat`` may lose
         ==========  ======  ==========================================================
 
         ``df.attrs`` is that of `history`.
@@ -83,7 +87,7 @@ def constants(x: Source, ref: str | None = None, goal: str | None = None) -> pd.
         row
         for record in experiments
         if (record.campaign, record.n) in known
-        for row in _rows(record, known[record.campaign, record.n], before)
+        for row in _rows(record, known[record.campaign, record.n], before, goal or record.goal)
     ]
     by_column = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
     table = pd.DataFrame(
@@ -102,11 +106,14 @@ def constants(x: Source, ref: str | None = None, goal: str | None = None) -> pd.
 Constants = dict[tuple[str, int], Mapping[str, Any]]
 
 
-def _rows(record: Record, now: Mapping[str, Any], before: Constants) -> list[tuple[Any, ...]]:
+def _rows(
+    record: Record, now: Mapping[str, Any], before: Constants, goal: str
+) -> list[tuple[Any, ...]]:
     old = before[record.campaign, record.n] if record.parent is not None else {}
     shared = (record.campaign, record.n, record.status, record.value, record.delta)
+    told = (record.metric, goal, record.unit)
     return [
-        (*shared, name, _hashable(now.get(name)), _hashable(old.get(name)), bool(changed))
+        (*shared, name, _hashable(now.get(name)), _hashable(old.get(name)), bool(changed), *told)
         for name in dict.fromkeys((*now, *old))
         for changed in [old and (name not in old or name not in now or old[name] != now[name])]
     ]

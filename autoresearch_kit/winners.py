@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from autoresearch_kit.errors import CampaignError, GitError
 from autoresearch_kit.records import Record
 
 WIDTH = 72  # columns of a message
+_RAW_DATE = re.compile(r"> \d{1,10} [-+]\d{4}$")
 _ASIDE = "refs/autoresearch-winner"  # where git is told to build; the same call forgets it again
 
 
@@ -186,8 +188,14 @@ def _people(repo: Path, commits: Sequence[str]) -> dict[str, tuple[str, str]]:
     ask = "".join(f"{commit}\n" for commit in commits).encode()
     form = "--format=%H%x00%an <%ae> %ad%x00%cn <%ce> %cd"
     words = ("--no-walk=unsorted", "--stdin", "--date=raw", "--no-show-signature", form)
-    rows = git.call(repo, "log", *words, input=ask).decode(errors="replace").splitlines()
-    return {commit: (author, who) for commit, author, who in (row.split("\0") for row in rows)}
+    rows = git.call(repo, "log", *words, input=ask).decode(errors="replace").split("\n")
+    found = (row.split("\0") for row in rows if row)
+    return {commit: (_dated(author), _dated(who)) for commit, author, who in found}
+
+
+def _dated(who: str) -> str:
+    """Return a person with a time that git takes: a commit may claim any, or none."""
+    return who if _RAW_DATE.search(who) else f"{who[: who.rfind('>') + 1]} 0 +0000"
 
 
 def _quoted(path: str) -> str:

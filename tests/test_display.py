@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoresearch_kit import records
+from autoresearch_kit import patch, records
 from autoresearch_kit.blames import blame
 from autoresearch_kit.campaign import open_campaign
 from autoresearch_kit.comparisons import compare
 from autoresearch_kit.display import diff, show
 from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.histories import history
 from autoresearch_kit.proposal import draft
 from autoresearch_kit.render import Page, visible
 from autoresearch_kit.reviews import review
@@ -79,8 +80,8 @@ def test_a_card_tells_hypothesis_verdict_curve_and_diff(lab: Path):
     assert repr(card) == str(card) == card.text
     for part in (
         "nov23 0001, commit ",
-        "keep, val_loss 2.1 nats (-0.2)",
-        "strictly better",
+        "discard (was keep), val_loss 2.1 nats (-0.2)",
+        "why          strictly better",
         "a higher rate\n             may help",
         "LR 0.04 → 0.041",
         "TPE(), approved by Ada <ada@example.org>",
@@ -138,6 +139,52 @@ def test_a_card_names_the_program_and_counts_tries_where_no_model_replied(tmp_pa
     card = show(repo, 1)
     assert "proposal     3 tries put aside\nprogram      8211ec5f2682\nrun  " in card.text
     assert "<details" not in card.html
+
+
+def test_a_word_on_an_earlier_experiment_changes_no_constant(tmp_path: Path):
+    decided = [
+        record(0, "keep", 2.3),
+        record(1, "quarantine", 2.1, delta=-0.2),
+        record(2, "keep", about=1, kind="override", constants={}, reason="two runs agree"),
+        record(3, "keep", 2.11, about=1, kind="audit", constants={}),
+    ]
+    lab = write(tmp_path / "lab", decided)
+    for n in (2, 3):
+        assert "changed" not in show(lab, n).text.partition("diff --git")[0]
+    assert history(lab).set_index("experiment")["changed"].to_dict() == {
+        0: "",
+        1: "LR",
+        2: "",
+        3: "",
+    }
+    assert "keep (was quarantine), val_loss 2.1 nats" in show(lab, 1).text
+
+
+def test_what_a_rewind_took_back_says_so_on_its_card(tmp_path: Path):
+    decided = [
+        record(0, "keep", 2.3),
+        record(1, "keep", 2.1, delta=-0.2),
+        record(2, "keep", about=0, kind="rewind", constants={}, reason="another way"),
+    ]
+    text = show(write(tmp_path / "lab", decided), 1).text
+    assert "discard (was keep), val_loss 2.1 nats" in text
+    assert "later        discard: rewound to 0000: another way" in text
+
+
+def test_long_constants_are_cut_to_where_they_differ(tmp_path: Path):
+    values = [[8.156554524902461 + i, -22.48329292557795 - i] for i in range(5)]
+    decided = [
+        record(0, "keep", 2.3, constants={"POLAR": values}),
+        record(1, "keep", 2.1, delta=-0.2, constants={"POLAR": values[:3]}),
+    ]
+    lab = write(tmp_path / "lab", decided)
+    (line,) = [line for line in show(lab, 1).text.splitlines() if line.startswith("changed")]
+    old, _, new = line.removeprefix("changed      POLAR ").partition(" → ")
+    assert old != new
+    assert max(len(old), len(new)) <= patch.LONGEST
+    (row,) = [line for line in compare(lab, 0, 1).text.splitlines() if line.startswith("POLAR")]
+    first, second = row.split("  ")[-2:]
+    assert first.strip() != second.strip()
 
 
 def test_a_crash_has_a_reason_and_no_metric(lab: Path):

@@ -32,7 +32,8 @@ def lab(tmp_path: Path) -> Path:
 def test_headless_it_is_a_page_with_a_picture_and_what_was_kept(lab: Path):
     page = explore(lab)
     assert isinstance(page, Page)
-    assert "experiments  2 keep, 1 discard, 1 crash\n" in page.text  # the override is no experiment
+    # The override is no experiment, the starting point no try.
+    assert "experiments  1 discard, 1 crash, 1 keep, beside the starting point\n" in page.text
     assert "0003         2.1 (-0.2): a higher rate\n" in page.text
     assert {"svg", "title", "circle", "path"} <= Tags(page.html).seen
     assert "<title>0003 keep, 2.1 (-0.2): a higher rate</title>" in page.html

@@ -169,8 +169,8 @@ def test_dirty_doubled_and_missing_hashes_are_noted(tmp_path: Path):
     assert joined.present == [False, True, True]
     assert joined.extra["commit"] == [row.label for row in rows]
     assert [note.partition(": ")[2] for note in joined.notes] == [
-        "1 of 3 rows name no commit",
-        "1 rows ran with uncommitted changes, which their commits lack",
+        "1 of 3 rows names no commit",
+        "1 of 3 rows ran with uncommitted changes, which the commit lacks",
         f"several rows name {made[1][:7]}",
         "2 of 3 rows have their commit here",
     ]

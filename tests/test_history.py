@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import subprocess
@@ -11,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autoresearch_kit import git
+from autoresearch_kit import git, stats
 from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import CampaignError, LabError
 from autoresearch_kit.histories import DTYPES, history
+from autoresearch_kit.tunings import constants
 from tests.recorded import record, write
 
 NIGHT = [
@@ -57,6 +59,18 @@ def test_columns_and_dtypes_are_the_documented_ones(tmp_path: Path):
     table = (history.__doc__ or "").split("=\n")[1].split("====")[0]
     described = {word for line in table.splitlines() for word in re.split(r",? +", line)}
     assert set(DTYPES) <= described
+
+
+def test_metric_goal_and_unit_are_columns_for_what_loses_attrs(tmp_path: Path):
+    lab = write(tmp_path / "lab", NIGHT)
+    for goal in ("minimize", "maximize"):
+        df = history(lab, goal=goal)
+        for table in (df, constants(lab, goal=goal)):
+            found = table[["metric_name", "goal", "unit"]].drop_duplicates().to_numpy().tolist()
+            assert found == [["val_loss", goal, "nats"]]
+        written = pd.read_csv(io.StringIO(df.to_csv(index=False)))
+        assert stats.gains(written)["measured"].tolist() == stats.gains(df)["measured"].tolist()
+        assert stats.gains(written).attrs["goal"] == goal
 
 
 def test_rows_hold_what_was_recorded(tmp_path: Path):

@@ -9,10 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import autoresearch_kit as ark
 from autoresearch_kit import git
 from autoresearch_kit.errors import CampaignError, LabError
+from autoresearch_kit.exports import export
+from autoresearch_kit.foreign import exported, messages
 from autoresearch_kit.histories import DTYPES, history
 from tests.recorded import record, write
+from tests.stacked import FIT, PRINTED
 from tests.test_history import NIGHT, git_calls
 from tests.upstream import commit_all
 
@@ -112,15 +116,179 @@ def test_a_bundle_of_a_lab_is_opened_once(tmp_path: Path, monkeypatch: pytest.Mo
         history(tmp_path / "half.bundle")
 
 
-def test_a_results_file_alone_is_read_without_a_repository(clone: Path):
-    df = history(clone / "results.tsv")
+def test_a_results_file_alone_is_read_without_a_repository(clone: Path, tmp_path: Path):
+    alone = tmp_path / "alone" / "results.tsv"
+    alone.parent.mkdir()
+    alone.write_bytes((clone / "results.tsv").read_bytes())
+    df = history(alone)
 
-    assert df["campaign"].unique().tolist() == ["theirs"]
+    assert df["campaign"].unique().tolist() == ["alone"]
     assert not df["present"].any()
     assert df.attrs["repo"] == ""
-    assert history(clone / "results.tsv", goal="maximize").attrs["goal"] == "maximize"
+    assert history(alone, goal="maximize").attrs["goal"] == "maximize"
     with pytest.raises(CampaignError, match="no campaign 'mar8'"):
-        history(clone / "results.tsv", ref="mar8")
+        history(alone, ref="mar8")
+
+
+def test_a_results_file_in_a_clone_is_joined_to_its_commits(clone: Path, make_host):
+    (clone / "notes").mkdir()
+    other = clone / "notes" / "dojo.tsv"
+    other.write_bytes((clone / "results.tsv").read_bytes())
+    df = history(other)
+    assert df["present"].tolist() == [True, True, False, True]
+    assert df["campaign"].unique().tolist() == ["dojo"]
+    assert df.attrs["repo"] == str(other)
+
+    elsewhere = make_host({"a.txt": "a"}) / "results.tsv"  # which has none of these commits
+    elsewhere.write_bytes(other.read_bytes())
+    assert history(elsewhere).attrs["repo"] == ""
+    assert "have their commit here" not in "".join(history(elsewhere).attrs["notes"])
+
+
+def test_ref_with_a_path_reads_that_file_of_a_commit(clone: Path):
+    tracked(clone)
+    (clone / "dojo_results.tsv").write_text(HEAD + "abc1234\t3\t1\tkeep\tx\nb\t2\t1\tkeep\ty\n")
+    subprocess.run(["git", "-C", clone, "add", "."], check=True)
+    subprocess.run(["git", "-C", clone, "commit", "-qm", "more"], check=True)
+    subprocess.run(["git", "-C", clone, "update-ref", "refs/pull/9/head", "HEAD"], check=True)
+    subprocess.run(["git", "-C", clone, "reset", "-q", "--hard", "HEAD~1"], check=True)
+
+    for ref in ("refs/pull/9/head", "refs/pull/9/head:results.tsv"):
+        assert len(history(clone, ref=ref)) == 4
+    notes = "\n".join(history(clone, ref="refs/pull/9/head").attrs["notes"])
+    assert (
+        "not read: dojo_results.tsv (to read one, give ref='refs/pull/9/head:dojo_results.tsv')"
+        in notes
+    )
+    df = history(clone, ref="refs/pull/9/head:dojo_results.tsv")
+    assert df["metric"].tolist() == [3, 2]
+    assert "read from dojo_results.tsv in refs/pull/9/head" in df.attrs["notes"]
+    with pytest.raises(CampaignError, match=r"mar8 has no file x\.tsv; there are: results\.tsv"):
+        history(clone, ref="mar8:x.tsv")
+    with pytest.raises(CampaignError, match=r"no campaign 'no' in .*; there are: .*mar8"):
+        history(clone, ref="no:results.tsv")
+
+
+def test_ref_may_be_the_end_of_one_branchs_name(clone: Path):
+    tracked(clone)
+    for name in ("exp/H100/apr1", "exp/H100/apr2", "exp/A100/apr2"):
+        subprocess.run(["git", "-C", clone, "branch", name], check=True)
+    df = history(clone, ref="apr1")
+    assert df["campaign"].unique().tolist() == ["exp/H100/apr1"]
+    assert "taken for the branch exp/H100/apr1" in "\n".join(df.attrs["notes"])
+    assert len(history(clone, ref="H100/apr2")) == 4
+    with pytest.raises(CampaignError, match=r"several branches: exp/A100/apr2, exp/H100/apr2"):
+        history(clone, ref="apr2")
+
+
+def test_a_branch_here_and_at_a_remote_is_named_once(clone: Path, tmp_path: Path):
+    far = tmp_path / "far"
+    subprocess.run(["git", "clone", "-q", "-b", "main", clone, far], check=True)
+    subprocess.run(["git", "-C", clone, "branch", "-qM", "autoresearch/mar8", "mar8"], check=True)
+    subprocess.run(["git", "-C", far, "remote", "prune", "origin"], check=True)
+    subprocess.run(["git", "-C", far, "branch", "-qrD", "origin/autoresearch/mar8"], check=False)
+    with pytest.raises(CampaignError, match=r"its branches: main[.;)]"):
+        history(far)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("dashboard.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "no text: it has binary content"),
+        ("bin.csv", bytes(range(1, 256)) * 3, "no text: it has binary content"),
+        ("night.ipynb", b'{\n "cells": [],\n "nbformat": 4\n}\n', "a notebook, not a history"),
+        ("x.json", b'[{"val_loss": 2},\n {"val_loss": 1}]', "a JSON document.*JSON lines"),
+        ("README.md", b"# A kit\n\n| one | two |\n", "no file of experiments"),
+        ("words.csv", b"nothing here\n", "no file of experiments"),
+        ("x.parquet", b"PAR1 of somebody", "can't be read as parquet"),
+    ],
+)
+def test_a_file_that_is_no_history_is_an_error(tmp_path: Path, name: str, data: bytes, words: str):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CampaignError, match=f"{name} .*{words}"):
+        history(tmp_path / name)
+
+
+def test_zeros_that_a_crash_of_the_machine_left_at_the_end_are_no_binary_content(tmp_path: Path):
+    (tmp_path / "night.tsv").write_bytes(f"{HEAD}abc1234\t2\t1\tkeep\ta\n".encode() + b"\0" * 99)
+    assert len(history(tmp_path / "night.tsv")) == 1
+
+
+@pytest.mark.parametrize("x", [42, None, 1.5, ["a"], pd.DataFrame({"metric": [1.0]})])
+def test_what_is_no_source_at_all_is_said(x: object):
+    with pytest.raises(LabError, match=f"is a {type(x).__name__}; expected a campaign, a lab, or"):
+        history(x)  # type: ignore[arg-type]
+
+
+def test_a_campaign_without_a_decision_says_what_is_next(make_host):
+    host = make_host({"fit.py": FIT})
+    campaign = ark.open_campaign(host, tag="t", **PRINTED)
+    for x, ref in ((campaign, None), (host, None), (host, "t")):
+        with pytest.raises(
+            CampaignError, match=r"nothing is decided yet in t; .*ark\.baseline\(ca"
+        ):
+            history(x, ref)
+
+
+MORE = [
+    *NIGHT,
+    record(6, "discard", 2.26, parent=3, replicates=({"seed": 1, "value": 2.26},), delta=0.16),
+    record(
+        7, "discard", 2.2, about=6, kind="repeat", decided="2026-11-23T11:00:00+00:00",
+        replicates=({"seed": 2, "value": 2.2}, {"seed": 3, "value": 2.21}), training_seconds=3.0,
+        evidence={"z": 1.5, "error": 0.01}, proposal={"guess": -0.1, "night": "n1"},
+    ),
+    record(
+        8, "keep", about=6, kind="override", reason="simpler",
+        decided="2026-11-23T12:00:00+00:00", constants={},
+    ),
+    record(0, "keep", 0.5, campaign="nov24", metric="acc", goal="maximize", unit=""),
+    record(1, "crash", campaign="nov24", metric="acc", goal="maximize", unit="", replicates=()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_of_the_kit_is_read_back_as_the_history_it_is(tmp_path: Path, suffix: str):
+    lab, path = write(tmp_path / "lab", MORE), tmp_path / f"night.{suffix}"
+    export(lab, path)
+    want, got = history(lab), history(path)
+
+    assert got["source"].unique().tolist() == ["table"]
+    assert not got["present"].any()
+    same = [n for n in want if n not in {"source", "present", "delta"}]
+    pd.testing.assert_frame_equal(got[same], want[same], check_exact=True)
+    pd.testing.assert_series_equal(got["delta"], want["delta"])
+    for name in ("metric", "unit", "goal", "campaigns", "kit"):
+        assert got.attrs[name] == want.attrs[name]
+    assert f"read back from night.{suffix}, a table of this kit" in got.attrs["notes"]
+    if suffix == "parquet":
+        assert set(want.attrs["notes"]) <= set(got.attrs["notes"])
+    (lab / path.name).write_bytes(path.read_bytes())
+    assert history(lab / path.name)["present"].tolist() == want["present"].tolist()
+
+
+def test_a_table_of_a_foreign_history_keeps_its_further_columns(clone: Path, tmp_path: Path):
+    export(clone, tmp_path / "night.csv")
+    want, got = history(clone), history(tmp_path / "night.csv")
+    same = [n for n in want if n not in {"source", "present"}]
+    pd.testing.assert_frame_equal(got[same], want[same])
+
+
+def test_the_columns_of_the_kits_tables_are_those_of_history():
+    assert set(DTYPES) == exported.COLUMNS
+
+
+def test_a_damaged_table_of_the_kit_is_an_error(tmp_path: Path):
+    path = tmp_path / "night.csv"
+    export(write(tmp_path / "lab", NIGHT), path)
+    path.write_text(path.read_text().replace("nov23,1,", "nov23,one,"))
+    with pytest.raises(CampaignError, match="has the columns of history, but a row"):
+        history(path)
+
+
+def test_a_metric_in_a_message_is_a_whole_word():
+    said = messages.read(git.Logged("a", (), "", "", "exp: inline f16_to_f32/f32_to_f16", {}))
+    assert said.values == {}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
@@ -142,7 +310,8 @@ def test_of_several_sources_the_first_is_read_and_the_others_are_named(clone: Pa
     (clone / "autoresearch.jsonl").write_text(json.dumps(run))
     df = history(clone)
     assert df["source"].tolist() == ["journal"]
-    assert "not read: results.tsv" in df.attrs["notes"]
+    way = f"not read: results.tsv (to read one, give its path as x, as {clone / 'results.tsv'})"
+    assert way in df.attrs["notes"]
 
     lab = write(clone.parent / "lab", NIGHT)
     (lab / "results.tsv").write_text(HEAD)

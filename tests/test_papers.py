@@ -19,6 +19,7 @@ PIECES = re.compile(
     r"\\text[a-z]+\{\}|\\[{}$&#_%]|\$\\[A-Za-z]+\$|\$-\$|\\ldots\{\}|[-,']\{\}(?=[-,'])"
     r"|[^\\{}$&#_%~^<>|\"`]"
 )
+EXAMPLE = Path(__file__).parents[1] / "data" / "example-campaign.bundle"
 TASK = """\
 name = "fit"
 edit = ["train.py"]
@@ -71,6 +72,19 @@ def test_methods_name_what_the_records_hold(campaign: Path) -> None:
         "@misc{karpathy2026autoresearch,",
     ):
         assert words in told
+
+
+def test_methods_say_who_proposed_and_what_a_person_decided() -> None:
+    told = methods(EXAMPLE).text
+    assert "Proposed: 28 by TPE, 16 by autoresearch-kit maintainers." in told
+    assert "Number 6 is keep by the word of a person: three constants, nothing else" in told
+
+
+def test_the_goal_may_be_given() -> None:
+    assert "(lower is better)" in methods(EXAMPLE).text
+    told = methods(EXAMPLE, goal="maximize").text
+    assert "(higher is better)" in told
+    assert "a gain of -0.374 as measured" in told
 
 
 def test_methods_of_a_results_file_claim_nothing_that_it_does_not_say(tmp_path: Path) -> None:

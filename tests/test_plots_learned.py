@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import io
+import itertools
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -341,7 +342,7 @@ def test_where_not_all_gains_fit_the_largest_are_shown_and_the_title_says_so():
     plots.gains(night(rows=rows), ax=ax)
     shown = len(scattered(ax, "measured"))
     assert 3 <= shown < 20
-    assert f"the {shown} largest of 39 kept changes" in ax.get_title(loc="left")
+    assert f"the {shown} largest of 39 kept changes" in ax.get_title()
 
 
 # Loss curves
@@ -360,7 +361,7 @@ def test_chosen_curves_have_colours_dashes_and_names_of_their_own():
     assert {t.get_text() for t in ax.texts} == {"1", "4", "6 (best)"}
     assert len({line.get_color() for line in ax.lines}) == 3
     assert len({str(line._dash_pattern) for line in ax.lines}) == 3
-    assert ax.get_title(loc="left") == "nov23: 3 loss curves, none of 3"
+    assert ax.get_title() == "nov23: 3 loss curves, none of 3"
 
 
 def test_a_curve_that_is_not_there_is_said():
@@ -383,7 +384,8 @@ def test_time_is_that_of_all_runs_in_parts():
     ax = plots.spending(night())
     names = [t.get_text() for t in ax.get_yticklabels()]
     assert names == [
-        "keep (3)",
+        "starting point (1)",
+        "keep (2)",
         "discard (2)",
         "crash (1)",
         "refused (1)",
@@ -391,8 +393,8 @@ def test_time_is_that_of_all_runs_in_parts():
         "idle",
     ]
     parts = width(ax)
-    assert [60 * t for t in parts["training"]] == pytest.approx([7 * 70, 3 * 70, -10 + 0, 0, 70])
-    assert parts["proposing"] == pytest.approx([15 / 60, 10 / 60, 5 / 60, 5 / 60, 5 / 60])
+    assert [60 * t for t in parts["training"]] == pytest.approx([210, 280, 3 * 70, -10 + 0, 0, 70])
+    assert parts["proposing"] == pytest.approx([5 / 60, 10 / 60, 10 / 60, 5 / 60, 5 / 60, 5 / 60])
 
 
 def test_the_runs_of_a_repeat_are_counted_once():
@@ -407,7 +409,7 @@ def test_a_long_pause_is_named_and_not_drawn():
     df = night()
     df.loc[6:, "decided"] += pd.Timedelta(hours=30)
     ax = plots.spending(df)
-    assert "1 pause of" in ax.get_title(loc="left")
+    assert "1 pause of 30.1 hours left out" in ax.get_title()
     (idle,) = width(ax)["idle"]
     assert idle < 60  # minutes
 
@@ -416,6 +418,96 @@ def test_money_goes_by_status_and_author():
     ax = plots.spending(night(), what="cost")
     parts = width(ax)
     assert parts == {"LLM m": pytest.approx([0.5, 0, 0.5, 0.25, 0.5])}
+
+
+# In the user's own figure
+
+
+def grid(width: float, height: float, **looks: Any) -> list[Axes]:
+    """Draw all pictures into one figure, and lay it out afterwards."""
+    with plt.rc_context(looks):
+        figure, axes = plt.subplots(2, 3, figsize=(width, height))
+        names = ["progress", "gains", "curves", "spending", "author", "response"]
+        found = [PICTURES[name](night(), ax=ax) for name, ax in zip(names, axes.flat, strict=True)]
+        figure.tight_layout()
+        figure.draw_without_rendering()
+    return found
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 9), (10, 6.6)])
+def test_in_a_grid_labels_stay_inside_and_apart(width: float, height: float):
+    axes = grid(width, height)
+    boxes = [t.get_window_extent() for t in axes[0].texts if t.get_text()]
+    inside = axes[0].get_window_extent()
+    assert boxes
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert all(inside.x0 <= b.x0 and b.x1 <= inside.x1 for b in boxes)
+    titles = [ax.title.get_window_extent() for ax in axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(titles, 2))
+    for ax in axes:
+        assert ax.yaxis.label.get_window_extent().height <= 1.1 * ax.bbox.height
+        ticks = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+        ticks = [t for t in ticks if ax.bbox.x0 - 1 <= (t.x0 + t.x1) / 2 <= ax.bbox.x1 + 1]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(ticks))
+        if legend := ax.get_legend():
+            assert not legend.get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() - VARIANTS))
+def test_a_tiny_picture_keeps_its_size(name: str):
+    figure, ax = plt.subplots(figsize=(3.3, 2.2), layout="constrained")
+    PICTURES[name](night(), ax=ax)
+    figure.draw_without_rendering()
+    assert ax.get_position().width > 0.35
+    title = ax.title.get_window_extent()
+    assert title.x0 >= 0
+    assert title.x1 <= figure.bbox.x1
+
+
+def test_labels_are_placed_again_when_the_figure_gets_another_size():
+    ax = plots.progress(night())
+    figure = ax.figure.figure
+    words = {}
+    for size in ((10, 5.5), (5, 2.5), (10, 5.5)):
+        figure.set_size_inches(*size)
+        figure.draw_without_rendering()
+        words[size] = [ax.title.get_text(), *(t.get_text() for t in ax.texts)]
+    assert max(map(len, words[5, 2.5])) < max(map(len, words[10, 5.5]))
+    assert ax.get_title().startswith("nov23: ")
+
+
+@pytest.mark.parametrize("where", ["left", "center", "right"])
+def test_a_title_stands_where_rc_params_say_and_the_users_own_replaces_it(where: Any):
+    with plt.rc_context({"axes.titlelocation": where}):
+        ax = plots.progress(night())
+        assert ax.get_title(loc=where).startswith("nov23: ")
+        ax.set_title("Mine")
+        ax.figure.draw_without_rendering()
+        others = {"left", "center", "right"} - {where}
+        assert [ax.get_title(loc=other) for other in others] == ["", ""]  # type: ignore[arg-type]
+        assert ax.get_title(loc=where) == "Mine"
+
+
+def test_a_grid_lies_below_the_bars():
+    with plt.rc_context({"axes.grid": True}):
+        _, ax = plt.subplots()
+        plots.spending(night(), ax=ax)
+    assert ax.xaxis.get_zorder() < min(bar.get_zorder() for bar in ax.patches)
+
+
+def test_what_attrs_have_lost_is_read_from_columns():
+    df = night("maximize").assign(goal="maximize", metric_name="score", unit="points")
+    df.attrs = {}
+    assert plots.progress(df).get_ylabel() == "score (points; higher is better)"
+
+
+def test_a_campaign_in_the_place_of_its_table_is_answered():
+    for draw in (plots.progress, plots.gains, plots.curves, plots.spending, plots.hit_rate):
+        with pytest.raises(TypeError, match=r"expected the table of ark\.history"):
+            draw(object())  # type: ignore[operator]
+    with pytest.raises(TypeError, match=r"expected the table of ark\.constants"):
+        plots.response(object(), "LR")  # type: ignore[arg-type]
 
 
 # Rates
@@ -468,7 +560,7 @@ def test_an_unknown_constant_is_answered_with_those_that_there_are():
 
 def test_guesses_lie_beside_what_was_measured():
     ax = plots.calibration(night())
-    assert ax.get_title(loc="left") == "nov23: 3 guesses, 2 with the right sign"
+    assert ax.get_title() == "nov23: 3 guesses, 2 with the right sign"
     found = scattered(ax, "Ada, 2 of 3 right")
     assert found[:, 0] == pytest.approx([-0.01, 0.02, -0.03])
     assert found[:, 1] == pytest.approx([-0.02, -0.001, -0.03])
@@ -585,6 +677,15 @@ def test_what_the_user_has_set_goes_before_the_theme(dark: Path):
 def test_a_light_theme_or_one_that_is_not_known_changes_nothing(dark: Path, settings: str):
     dark.write_text(settings)
     assert not is_dark(plots.progress(night()))
+
+
+@pytest.mark.parametrize("what", ["time", "cost"])
+def test_no_word_of_a_record_is_set_as_mathematics(what: str):
+    df = night()
+    df["status"] = df["status"].replace("crash", r"a$\frac$b")
+    df["author"] = r"$\sqrt$"
+    df["cost"] = 1.0
+    plots.spending(df, what).figure.canvas.draw()  # raised
 
 
 def test_outside_of_a_notebook_the_theme_does_not_count(

@@ -223,6 +223,11 @@ def test_a_remote_that_is_not_there_says_what_to_type(campaign, bare, tmp_path) 
     assert everything(bare) == {}
 
 
+def test_what_is_pushed_is_a_campaign(bare) -> None:
+    with pytest.raises(CampaignError, match=r"expected a campaign, got 'nov23'; type ark\.push"):
+        push("nov23", bare)  # type: ignore[arg-type]
+
+
 def test_tokens_go_to_servers_only_and_never_into_words(campaign, monkeypatch) -> None:
     secret = "ghp_" + "x1" * 20
     monkeypatch.setenv("GH_TOKEN", secret)

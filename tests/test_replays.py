@@ -66,8 +66,8 @@ def test_greedy_parts_at_the_first_gain_that_was_not_believed():
     assert greedy.attrs["diverged"] == 1
     first, second = greedy.attrs["notes"][:2]
     assert first == (
-        "greedy would have kept 2 of 3 experiments with a metric, where 1 were kept; "
-        "1 verdicts differ"
+        "greedy would have kept 2 of 3 experiments with a metric, the starting point not counted, "
+        "where 1 was kept then; 1 verdict differs"
     )
     assert "the first one is 0001: keep instead of discard; 3 experiments" in second
     assert greedy.loc[2, "runs"] == 1
@@ -79,7 +79,9 @@ def test_nobody_is_asked_about_what_came_before_the_first_keep():
     early = ((0, "discard", [1.2]), (1, "discard", [1.1]), (2, "keep", [1.0]), (3, "keep", [0.9]))
     greedy = what_if(table(*early), "greedy")
     assert list(greedy["reason"][:3]) == ["nothing was kept yet"] * 2 + ["the starting point"]
-    assert "kept 1 of 1 experiments with a metric, where 1 were" in greedy.attrs["notes"][0]
+    assert (
+        "kept 1 of 1 experiment with a metric, the starting point not" in greedy.attrs["notes"][0]
+    )
 
 
 def test_another_verdict_that_keeps_the_same_states_stays_on_the_path():
@@ -157,6 +159,21 @@ def test_several_campaigns_are_decided_each_by_itself():
 def test_what_is_no_rule_is_refused(decide: Any, words: str):
     with pytest.raises(CampaignError, match=words):
         what_if(table(*NIGHT), decide)
+
+
+def test_a_rule_that_fails_is_named_with_the_experiment():
+    def odd(evidence: Any) -> str:
+        return "keep" if evidence.improvement > 0 else "discard"
+
+    words = r"the rule odd failed on experiment 0001: AttributeError: .*'improvement'.*gain, goal"
+    with pytest.raises(CampaignError, match=words):
+        what_if(table(*NIGHT), odd)
+
+
+def test_what_was_kept_then_and_as_of_now_are_both_told():
+    told = what_if(ark.history(EXAMPLE), "two_stage").attrs["notes"][0]
+    assert "where 5 were kept then, before later verdicts; as of now 6;" in told
+    assert "later verdicts" not in what_if(table(*NIGHT), "greedy").attrs["notes"][0]
 
 
 def test_a_missing_column_and_mixed_goals_are_told():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from autoresearch_kit import stats
-from autoresearch_kit.stats import rates, smoothing
+from autoresearch_kit.stats import rates, smoothing, tables
 from tests import simulated
 
 NAN = math.nan
@@ -392,6 +392,56 @@ def test_different_goals_are_refused(function: Any):
         function(night(goal=""))
     with pytest.raises(ValueError, match="noise=-1"):
         function(night(), noise=-1)
+
+
+def test_a_lost_goal_is_read_from_the_column():
+    one = night("maximize").assign(goal="maximize", metric_name="score", unit="points")
+    wanted = stats.gains(one)["measured"].tolist()
+    both = pd.concat([one.assign(campaign="a"), one.iloc[:7].assign(campaign="b")])
+    both.attrs = {}
+    found = stats.gains(both)
+    assert found["measured"].tolist()[: len(wanted)] == wanted
+    assert {found.attrs[name] for name in ("goal", "metric", "unit")} == {
+        "maximize",
+        "score",
+        "points",
+    }
+    assert tables.assumed(tables.check(both)) == []
+    mixed = pd.concat([one, one.assign(campaign="b", goal="minimize")])
+    mixed.attrs = {"goal": ""}
+    with pytest.raises(ValueError, match="different goals"):
+        stats.gains(mixed)
+    # One campaign of a lab in which they differ.
+    own = mixed[mixed["goal"] == "maximize"]
+    assert stats.gains(own)["measured"].tolist() == wanted
+
+
+def test_without_a_goal_lower_is_better_and_the_notes_say_so():
+    df = night()
+    df.attrs = {}
+    assert stats.gains(df)["measured"].tolist() == stats.gains(night())["measured"].tolist()
+    for function in (stats.gains, stats.false_keeps, stats.yields, stats.programs):
+        assert tables.NO_GOAL in function(df).attrs["notes"]
+        assert tables.NO_GOAL not in function(night()).attrs["notes"]
+    assert df.attrs == {}
+
+
+def test_what_is_no_table_is_answered_with_what_to_type():
+    functions: list[Any] = [stats.gains, stats.keep_rate, stats.kind_of_change, stats.yields]
+    for function in [*functions, lambda x: stats.versus(night(), x)]:
+        with pytest.raises(TypeError, match=r"a dict.*expected the table of ark\.history"):
+            function({})
+
+
+def test_without_verdicts_no_rate_is_made_up():
+    df = night().assign(status="")
+    for table in (stats.keep_rate(df), stats.hit_rate(df)):
+        assert table["rate"].isna().all()
+        assert tables.NO_VERDICTS in table.attrs["notes"]
+    false = stats.false_keeps(df).attrs
+    assert math.isnan(false["expected"])
+    assert false["says"] == tables.NO_VERDICTS
+    assert stats.false_keeps(night().assign(status="discard")).attrs["expected"] == 0
 
 
 @pytest.mark.parametrize(("function", "column"), FUNCTIONS)

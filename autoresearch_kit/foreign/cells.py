@@ -53,6 +53,15 @@ _ARROW = re.compile(r"->|→|=>|⇒")
 _NO_NUMBER = re.compile(r"[+-]?(?:nan|inf|infinity|∞)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,}))%?")
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+")
+_EITHER_COMMA = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}%?")
+_BEST = re.compile(r"(?:new[ _-]?)?best(?:[ _-](?:so[ _-]far|yet|ever))?\W*", re.IGNORECASE)
+_START = re.compile(
+    r"\W*(?:the[ _-])?(?:base[ _-]?line|base|start(?:ing[ _-]?point)?|initial)(?![^\W_])|基线|基準",
+    re.IGNORECASE,
+)
+
+_MOST = 300
+"""Characters of a cell in which a hash or a verdict is looked for: searching takes their square."""
 
 _COMMON = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{7,40}")
 _HEX = re.compile(r"[0-9a-f]{4,64}")
@@ -131,6 +140,12 @@ def decimal_commas(texts: Iterable[str]) -> bool:
     )
 
 
+def either_comma(texts: Iterable[str]) -> bool:
+    """Return whether commas may be decimal points or part thousands: all are as in ``3,214``."""
+    found = [text.strip() for text in texts if "," in text]
+    return bool(found) and all(map(_EITHER_COMMA.fullmatch, found))
+
+
 def _plain_digits(digits: str, comma: bool) -> tuple[str, bool]:
     """Return digits as Python has them, "" for no number, and if a comma was the decimal point."""
     digits = digits.replace("_", "")
@@ -179,16 +194,23 @@ def status(text: str, *, yes_no: bool = False) -> str:
     words = " ".join(text.lower().strip(" \t*`_'\"").split())
     if yes_no and words in _YES_NO:
         return _YES_NO[words]
-    spaced = words.replace("_", " ").replace("-", " ")
+    if _BEST.fullmatch(words):
+        return "keep"
+    spaced = words[:_MOST].replace("_", " ").replace("-", " ")
     for pattern, verdict in _PHRASES:
         if pattern.search(spaced):
             return verdict
-    for token in _TOKEN.findall(words):
+    for token in _TOKEN.findall(words[:_MOST]):
         if token in _VERDICT:
             return _VERDICT[token]
         if token[:2] in {"保留", "回滚"}:
             return _VERDICT[token[:2]]
     return words
+
+
+def is_start(text: str) -> bool:
+    """Return whether a cell says that its row is what all others are compared with."""
+    return bool(_START.match(text))
 
 
 def is_verdict(text: str) -> bool:
@@ -208,7 +230,7 @@ def commit(text: str, *, digits: bool = True) -> tuple[str, bool]:
     """
     if _COMMON.fullmatch(text):
         return text, False
-    words = text.lower().strip(" \t*`'\"[]()")
+    words = text.lower().strip(" \t*`'\"[]()")[:_MOST]
     linked = _LINKED.findall(words)
     dirty = _DIRTY.search(words)
     bare = words[: dirty.start()] if dirty else words

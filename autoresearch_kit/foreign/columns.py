@@ -29,6 +29,7 @@ _ROLE = {name: role for role, names in _NAMES.items() for name in names.split()}
 _ORDER = {name: place for names in _NAMES.values() for place, name in enumerate(names.split())}
 _SAMPLE = 400  # cells of a column that tell what it holds
 _LONGEST = 40  # characters of a cell with a number
+_UNNAMED = re.compile(r"column_[0-9]+")
 _YES_NO = {"kept", "keep", "accepted", "accept", "is_kept"}
 _MEMORY = {"mem", "memory", "vram", "ram"}
 _OTHER_HASH = {"parent", "base", "message", "msg", "data", "config", "prev", "previous", "before"}
@@ -104,7 +105,9 @@ def _are_names(names: Sequence[str]) -> bool:
     if any(map(cells.is_plain, names)):
         return False
     for name in names:
-        if len(name) > 40 or len(name.split()) > 5 or name.endswith((":", ".", "?")):
+        if len(name) > 40 or len(name.split()) > 5 or name.endswith((":", ".")):
+            return False
+        if name.endswith("?") and len(name.split()) > 1:
             return False
         if cells.number(name) or cells.is_blank(name) or cells.commit(name)[0]:
             return False
@@ -158,6 +161,38 @@ def _counts(column: Sequence[str]) -> bool:
     """Return whether cells are the numbers of experiments: whole, mostly different."""
     whole = [int(cell) for cell in column if re.fullmatch(r"[0-9]{1,6}", cell)]
     return len(whole) == len(column) and len(set(whole)) > len(whole) // 2
+
+
+def _is_index(column: Sequence[str]) -> bool:
+    """Return whether cells count rows from 0 or 1, one by one."""
+    return column[:1] in (["0"], ["1"]) and list(column) == [
+        str(i) for i in range(int(column[0]), int(column[0]) + len(column))
+    ]
+
+
+def decimal_commas(columns: Mapping[str, Sequence[str]], mark: str) -> tuple[set[str], str]:
+    """Return the columns in which a comma is the decimal point, and why where it may be either.
+
+    Parameters
+    ----------
+    columns
+        All columns by name.
+    mark
+        What separates cells: where it is a semicolon, commas are mostly decimal points.
+    """
+    numeric = {n: column for n, column in columns.items() if is_numeric(column)}
+    sure = {n for n, column in numeric.items() if cells.decimal_commas(column)}
+    points = any(cells.is_plain(c) and "." in c for column in numeric.values() for c in column)
+    if sure:
+        decimal, why = True, f"as in {min(sure)}"
+    elif points:
+        decimal, why = False, "for other columns have decimal points"
+    elif mark == ";":
+        decimal, why = True, "as where cells are separated by semicolons"
+    else:
+        decimal, why = False, "a guess: nothing tells"
+    either = {n for n, column in numeric.items() if cells.either_comma(column)}
+    return sure | (either if decimal else set()), why
 
 
 def choose(columns: Mapping[str, Sequence[str]], of: str) -> str:
@@ -215,6 +250,8 @@ def metric(columns: Mapping[str, Sequence[str]], taken: set[str]) -> tuple[str, 
         return "", ""
     ranked = {n: _rank(n) for n in found}
     if len(found) > 1:
+        # The first column of a data frame's file has no name, and counts its rows.
+        found = [n for n in found if not (_UNNAMED.fullmatch(n) and _is_index(columns[n]))] or found
         for name in found:
             told = {c for c in columns[name] if not cells.is_blank(c)}
             if len(told) == 1 and len(columns[name]) > 2:

@@ -76,7 +76,7 @@ def join(table: Table, campaign: str, repo: Path | None = None, *, journal: bool
             kept = record
     present = [record.commit in logged for record in found]
     if repo is not None:
-        notes.append(f"{campaign}: {sum(present)} of {len(found)} rows have their commit here")
+        notes.append(f"{campaign}: {_of(sum(present), len(found), 'have')} their commit here")
     changed = [
         ", ".join(dict.fromkeys(_CONSTANT.findall(patches.get(r.commit, "")))) if r.n else ""
         for r in found
@@ -92,10 +92,11 @@ def _known(
     none = len(rows) - len(asked)
     dirty = sum(row.dirty for row in rows)
     if none:
-        notes.append(f"{campaign}: {none} of {len(rows)} rows name no commit")
+        notes.append(f"{campaign}: {_of(none, len(rows), 'name')} no commit")
     if dirty:
         notes.append(
-            f"{campaign}: {dirty} rows ran with uncommitted changes, which their commits lack"
+            f"{campaign}: {_of(dirty, len(rows), 'ran')} with uncommitted changes, which the "
+            "commit lacks"
         )
     if repo is None or not asked:
         return {}
@@ -289,6 +290,12 @@ def _notes(campaign: str, rows: Sequence[Row], name: str, left_out: int) -> list
     else:
         notes.append(f"{campaign}: no message states a metric")
     return notes
+
+
+def _of(some: int, every: int, do: str) -> str:
+    """Return how many rows do something, with the verb in its right form."""
+    verb = {"have": ("has", "have"), "ran": ("ran", "ran")}.get(do, (f"{do}s", do))[some != 1]
+    return f"{some} of {every} row{'s' * (every != 1)} {verb}"
 
 
 def _some(words: Sequence[str]) -> str:

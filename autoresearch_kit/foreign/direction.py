@@ -31,6 +31,8 @@ _HIGHER = _words(
 )
 _HIGHER_PERHAPS = _words("score scores rating points fitness")
 _TURNED = _words("reduction reduced saved saving savings improvement gain neg negative decrease")
+_LIKE_TYPES = _words("f1 f2 f05")
+_TYPE = re.compile(r"(?:b?f|bf|fp|tf|u?int|[iu])(?:4|8|16|32|64)|cvt|convert|cast")
 _RATE = re.compile(
     r"(?:^|_)(?:per_(?:s|sec|second|min|minute|h|hour|day|joule|watt))(?:_|$)"
     r"|(?:^|_)(?:tok|toks|tokens|req|reqs|it|its|iter|iters|steps|samples|img|images|ops|rows"
@@ -68,6 +70,8 @@ def of_name(name: str) -> tuple[str, str, bool]:
         return "maximize", rate[0].strip("_").replace("_", " "), True
     tokens = words.split("_")
     turned = bool(_TURNED & set(tokens))
+    if any(map(_TYPE.fullmatch, tokens)):  # f32_to_f1 is a cut-off conversion, no score
+        tokens = [t for t in tokens if t not in _LIKE_TYPES]
     for token in reversed(tokens):
         if token in _LOWER or (token == "s" and len(tokens) > 1):
             return "maximize" if turned else "minimize", token, True
@@ -113,6 +117,10 @@ def of_course(values: Sequence[float | None], statuses: Sequence[str]) -> tuple[
     return fell, rose, above, below
 
 
+def _of(some: int, every: int, what: str, do: str) -> str:
+    return f"{some} of {every} {what}{'s' * (every != 1)} {do}{'s' * (some == 1)}"
+
+
 def infer(
     metric: str,
     values: Sequence[float | None],
@@ -143,11 +151,11 @@ def infer(
     if lower + higher >= 2 and (lower > 2 * higher or higher > 2 * lower):
         course = "minimize" if lower > higher else "maximize"
     counts = (
-        f"{fell} of {fell + rose} kept values fall and {above} of {above + below} discarded ones "
-        "lie above the last kept one"
+        f"{_of(fell, fell + rose, 'kept value', 'fall')} and "
+        f"{_of(above, above + below, 'discarded one', 'lie')} above the last kept one"
         if course == "minimize"
-        else f"{rose} of {fell + rose} kept values rise and {below} of {above + below} discarded "
-        "ones lie below the last kept one"
+        else f"{_of(rose, fell + rose, 'kept value', 'rise')} and "
+        f"{_of(below, above + below, 'discarded one', 'lie')} below the last kept one"
     )
     named, word, sure = of_name(metric)
     said, words = of_words(comments)
@@ -162,7 +170,8 @@ def infer(
     elif named:
         chosen, why = named, f"as the name suggests ({word})"
     else:
-        chosen, why = "minimize", "a guess: neither its name nor the verdicts tell; pass goal="
+        chosen, why = "minimize", "a guess: neither its name nor the verdicts tell"
+        why += "; pass goal='maximize' if that is wrong"
     reasons = [f"{GOALS[chosen]} {metric or 'values'} is better, {why}"]
     if course and course != chosen:
         reasons.append(

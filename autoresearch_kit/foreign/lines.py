@@ -9,16 +9,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.foreign import cells, columns
 from autoresearch_kit.foreign.direction import key
 
 _SEPARATORS = {"\t": "tabs", "|": "bars", ";": "semicolons", ",": "commas", "": "blanks"}
 _BLANKS = re.compile(r"\t|\s{2,}")
-_RULE = re.compile(r"\s*(?:[|:+]*[-=_*~]{3,}[|:+\s]*)+")
+_RULE = re.compile(r"\s*[|:+]*[-=_*~]{3,}(?:[|:+\s]+[-=_*~]{3,})*[|:+\s]*")
 _CONFLICT = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: |$)")
 _OPENED = re.compile(r'(?:^|[\t;,])[ ]*"(?:[^"]|"")*$')
 _LONGEST_CELL = 20  # lines
 _SOME = 60  # lines that tell how a file is written
+_MOST_COLUMNS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Sheet:
         About the file as a whole.
     seen
         What was found about single lines: a sentence and their numbers.
+    mark
+        What separates cells; "" for blanks.
+    named
+        Whether a header of names that are known is there.
     """
 
     names: Sequence[str]
@@ -44,6 +50,8 @@ class Sheet:
     comments: Sequence[str]
     notes: Sequence[str]
     seen: dict[str, list[int]]
+    mark: str
+    named: bool
 
 
 def read(text: str, name: str) -> Sheet:
@@ -72,8 +80,10 @@ def read(text: str, name: str) -> Sheet:
     tops = {i for (i, _), (_, below) in itertools.pairwise(lines) if _RULE.fullmatch(below)}
     tops = tops if mark == "|" else set()
 
+    for i, found, _ in parts:
+        _check_width(name, i, len(found))
     layout = _Layout(_first_names(parts, notes), mark)
-    everything, begun, beside = list(layout.names), False, False
+    everything, begun, beside = dict.fromkeys(layout.names), False, False
     rows = []
     for i, found, line in parts:
         again = bool(layout.names) and layout.is_named_by(found)
@@ -85,7 +95,8 @@ def read(text: str, name: str) -> Sheet:
                 seen.setdefault("another header: columns change here", []).append(i)
                 known = {key(n): n for n in everything}
                 layout = _Layout(_unique([known.get(key(c), c) for c in found], notes), mark)
-                everything += [n for n in layout.names if n not in everything]
+                everything |= dict.fromkeys(layout.names)
+                _check_width(name, i, len(everything))
             if line.lstrip().startswith("#") and found[0].strip() != "#":
                 seen.setdefault("a comment that is the header", []).append(i)
             begun, beside = True, False
@@ -97,10 +108,19 @@ def read(text: str, name: str) -> Sheet:
         row, said = layout.fit(found, line)
         for sentence in said:
             seen.setdefault(sentence, []).append(i)
-        everything += [n for n in row if n not in everything]
+        everything |= dict.fromkeys(row)
         rows.append((i, row))
         begun = True
-    return Sheet(everything, rows, comments, notes, seen)
+    named = any(len(c) > 1 and columns.is_header(c, known=False) for _, c, _ in parts)
+    return Sheet(list(everything), rows, comments, notes, seen, mark, named)
+
+
+def _check_width(name: str, line: int, columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise CampaignError(
+            f"{name} has {columns:,} columns by line {line}; expected the table of a history, with "
+            f"at most {_MOST_COLUMNS:,}"
+        )
 
 
 def _sorted_out(
@@ -288,9 +308,11 @@ class _Layout:
         """Return whether a line is this header again; blank cells at its end don't count."""
         width = len(self.names)
         same = (
-            cell.strip().lower() == name.lower()
-            for cell, name in zip(found, self.names, strict=False)
+            cell.strip().lower() == name.lower() or (not cell.strip() and name == f"column_{i}")
+            for i, (cell, name) in enumerate(zip(found, self.names, strict=False), start=1)
         )
+        if not any(map(str.strip, found)):
+            return False
         return len(found) >= width and all(same) and not any(map(str.strip, found[width:]))
 
     def fit(self, found: list[str], line: str) -> tuple[dict[str, str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -38,7 +39,7 @@ _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w^*.]|\s*[*^])"
 _ARROW = r"(?:->|→|=>)"
 _NAMED = re.compile(
     r"(?P<before>\b(?:prev(?:ious)?|was|old|best|baseline|from|target|than|vs\.?|last)\s+)?"
-    r"(?<![\w.])(?P<name>[A-Za-z][A-Za-z0-9_/@]*)\s*(?:[:=]|\s[a-z]+)?\s*"
+    r"(?<![\w.])(?P<name>[A-Za-z][A-Za-z0-9_/@]{0,80})(?![A-Za-z0-9_/@])\s*(?:[:=]|\s[a-z]+)?\s*"
     rf"(?:{_NUMBER}\s*{_ARROW}\s*)?(?P<value>{_NUMBER})(?!\s*{_ARROW})"
 )
 _BARE = re.compile(
@@ -46,6 +47,8 @@ _BARE = re.compile(
     re.MULTILINE,
 )
 _TRAILER = re.compile(r"^Result: (\{.*\})$", re.MULTILINE)
+_BLANKS = re.compile(r"[^\S\n]+|\n\s*\n")
+_MOST = 10_000  # characters of a message in which numbers are looked for
 _SETTING = re.compile(r"batch|size|time|second|lr$|^lr|ratio|line", re.IGNORECASE)
 
 
@@ -109,24 +112,27 @@ def _result(message: str) -> dict[str, Any] | None:
     found = _TRAILER.search(message)
     try:
         table = json.loads(found[1]) if found else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return table if isinstance(table, dict) else None
 
 
 def _only(table: dict[str, Any]) -> dict[str, float]:
     """Return the first number, which is the metric by the format."""
-    numbers = {
-        k: float(v)
-        for k, v in table.items()
-        if isinstance(v, int | float) and not isinstance(v, bool)
-    }
-    return dict(list(numbers.items())[:1])
+    numbers = (
+        (k, v) for k, v in table.items() if isinstance(v, int | float) and not isinstance(v, bool)
+    )
+    for name, value in numbers:
+        with contextlib.suppress(OverflowError):  # JSON has whole numbers of any length
+            return {name: float(value)}
+    return {}
 
 
 def _values(message: str) -> dict[str, float]:
     """Return the metrics that a message states for its own experiment, not for earlier ones."""
     found: dict[str, float] = {}
+    # Runs of blanks would take the square of their length.
+    message = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", message[:_MOST])
     for match in _NAMED.finditer(message):
         name = match["name"]
         known = direction.of_name(name)[0] and not name.isupper() and not _SETTING.search(name)

@@ -39,6 +39,7 @@ from autoresearch_kit.git.objects import read_bytes as read_bytes
 from autoresearch_kit.git.objects import read_file as read_file
 from autoresearch_kit.git.objects import read_tree as read_tree
 from autoresearch_kit.git.objects import resolve as resolve
+from autoresearch_kit.git.objects import size as size
 from autoresearch_kit.git.objects import write_tag as write_tag
 from autoresearch_kit.git.objects import write_tree as write_tree
 from autoresearch_kit.git.process import call as call

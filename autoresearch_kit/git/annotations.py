@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from autoresearch_kit.errors import GitError
-from autoresearch_kit.git.process import call
+from autoresearch_kit.git.process import borrowing, call
 
 
 def blame(repo: Path, commit: str, path: str) -> list[tuple[str, str]]:
@@ -20,12 +20,13 @@ def blame(repo: Path, commit: str, path: str) -> list[tuple[str, str]]:
         When there is no such file.
     """
     # An empty name ends a user's list of commits to pass over. Many set one for all repositories,
-    # and where the file isn't there git ends in an error: without their settings it doesn't.
+    # and where the file isn't there git ends in an error: without any settings it doesn't.
     asked = ("blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", commit, "--", path)
     try:
         out = call(repo, *asked)
     except GitError:
-        out = call(repo, *asked, env={"GIT_CONFIG_GLOBAL": os.devnull})
+        with borrowing(repo) as aside:
+            out = call(aside, *asked, env={"GIT_CONFIG_GLOBAL": os.devnull})
     found, writer = [], ""
     # A line of the file begins with a tab, what is said about it never does.
     for row in out.removesuffix(b"\n").split(b"\n"):

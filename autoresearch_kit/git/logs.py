@@ -20,8 +20,8 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 class Logged(NamedTuple):
     """A commit: who made it and when (ISO 8601, UTC), what it says, and lines it adds and removes.
 
-    `changes` has a pair of numbers for each path; a commit without a parent has none. The date is ""
-    where it is in no year that Python knows.
+    `changes` has a pair of numbers for each path; a commit without a parent has none. The date is
+    "" where it is in no year that Python knows.
     """
 
     commit: str

@@ -67,7 +67,19 @@ def read_file(repo: Path, commit: str, path: str) -> str | None:
 
 def list_files(repo: Path, commit: str) -> list[str]:
     """Return all paths in `commit`."""
-    return call(repo, "ls-tree", "-r", "-z", "--name-only", commit).decode(errors="surrogateescape").split("\0")[:-1]
+    out = call(repo, "ls-tree", "-r", "-z", "--name-only", commit)
+    return out.decode(errors="surrogateescape").split("\0")[:-1]
+
+
+def size(repo: Path, commit: str, path: str) -> int:
+    """Return the number of bytes of `path` in `commit`, which may be packed much smaller.
+
+    Raises
+    ------
+    GitError
+        When it isn't there.
+    """
+    return int(text(repo, "cat-file", "-s", f"{commit}:{path}"))
 
 
 def contains(repo: Path, commit: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -178,6 +178,17 @@ def root(path: Path) -> Path:
 def common_dir(repo: Path) -> Path:
     """Return the git directory that all worktrees of `repo` share."""
     return Path(repo, text(repo, "rev-parse", "--git-common-dir")).resolve()
+
+
+@contextlib.contextmanager
+def borrowing(repo: Path) -> Iterator[Path]:
+    """Yield an empty bare repository with the objects of `repo`, but none of its settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder)
+        call(aside, "init", "--quiet", "--bare", ".")
+        objects = common_dir(repo) / "objects"
+        (aside / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+        yield aside
 
 
 def init(path: Path) -> None:

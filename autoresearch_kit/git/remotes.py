@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from autoresearch_kit import keys
 from autoresearch_kit.errors import GitError
-from autoresearch_kit.git.process import call, common_dir, own_environment, talk, text
+from autoresearch_kit.git.process import borrowing, call, own_environment, talk, text
 
 Watch = Callable[[str], None]
 
@@ -111,11 +110,7 @@ def bundle(repo: Path, refs: Mapping[str, str], head: str, path: Path) -> None:
 
     Nothing of `repo` is copied but into the file, and the file is replaced in one step.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        call(repo, "init", "--quiet", "--bare", folder)
-        aside = Path(folder)
-        objects = common_dir(repo) / "objects"
-        (aside / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+    with borrowing(repo) as aside:
         (aside / "packed-refs").write_text("".join(f"{oid} {ref}\n" for ref, oid in refs.items()))
         (aside / "HEAD").write_text(f"ref: {head}\n")
         call(aside, "bundle", "create", "--quiet", str(path.resolve()), "HEAD", "--all")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 
 from autoresearch_kit import stats
-from autoresearch_kit.plots import style
+from autoresearch_kit.plots import fitting, style
+from autoresearch_kit.stats import tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ MOST = 40
 LINE = 0.27
 """Inches from one change to the next."""
 
-WORDS = 48  # characters of a hypothesis
+WORDS, FEWEST = 48, 12  # characters of a hypothesis
 
 
 def gains(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -43,6 +43,7 @@ def gains(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ValueError
         When a column is missing, or when campaigns have different goals.
     """
+    df = tables.check(df)
     rows = style.experiments(df)
     table = stats.gains(df)
     count = len(table)
@@ -52,7 +53,7 @@ def gains(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
             f"gain in {df.attrs.get('metric') or 'metric'}" + (f" ({unit})" if unit else "")
         )
         if not count:
-            ax.set_title(style.titled(rows, "no kept change"), loc="left")
+            style.titled(ax, rows, "no kept change")
             style.say(ax, "nothing was kept but the starting point")
             return ax
         most = _room(ax)
@@ -71,10 +72,10 @@ def gains(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
         if np.isfinite(shrunk).any():
             words = "shrunk, with 95 % interval"
             ax.scatter(shrunk, place, s=34, color=hue, lw=0, zorder=4, label=words)
-        ax.set_yticks(place, _names(rows, table))
+        ax.set_yticks(place, _names(rows, table, fitting.characters(ax, 0.42)))
         ax.set_ylim(len(table) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
-        ax.set_title(style.titled(rows, title), loc="left")
+        style.titled(ax, rows, title)
         style.legend_below(ax)
     return ax
 
@@ -82,18 +83,19 @@ def gains(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _room(ax: Axes) -> int:
     """Return how many lines of text fit beside the y axis."""
     height = ax.get_window_extent().height / ax.figure.figure.dpi * 72
-    size = mpl.font_manager.FontProperties(size=mpl.rcParams["ytick.labelsize"])
-    return max(3, int(height / (size.get_size_in_points() * 1.35)))
+    return max(3, int(height / (fitting.font_size("ytick.labelsize") * 1.35)))
 
 
-def _names(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Return number and hypothesis of each change."""
+def _names(rows: pd.DataFrame, table: pd.DataFrame, most: int) -> list[str]:
+    """Return number and hypothesis of each change; the number alone where there is little room."""
     several = rows["campaign"].nunique() > 1
     texts = rows["hypothesis"] if "hypothesis" in rows else [""] * len(rows)
     words = dict(zip(zip(rows["campaign"], rows["experiment"], strict=True), texts, strict=True))
     campaigns = table["campaign"] if "campaign" in table else [""] * len(table)
     names = []
     for campaign, n in zip(campaigns, table["experiment"], strict=True):
-        text = style.plain(words.get((campaign, n), ""), WORDS)
-        names.append(f"{campaign} {n} {text}".strip() if several else f"{n} {text}".strip())
+        name = f"{campaign} {n}" if several else str(n)
+        room = min(WORDS, most - len(name))
+        text = style.plain(words.get((campaign, n), ""), room) if room >= FEWEST else ""
+        names.append(f"{name} {text}".strip())
     return names

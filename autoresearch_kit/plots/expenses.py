@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from autoresearch_kit.plots import style
+from autoresearch_kit.plots import fitting, style
 from autoresearch_kit.stats import efforts, tables
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PHASES = ("training", "setup", "scoring")
-ROWS = ("keep", "discard", "crash", "refused", "quarantine")
+START = "starting point"
+ROWS = (START, "keep", "discard", "crash", "refused", "quarantine")
+NUMBERS = 1.0  # inches of what stands beside a bar
 SHADES = (1.0, 0.72, 0.48, 0.28)  # told apart by their lightness, also without colours
 
 
@@ -22,6 +24,8 @@ def spending(
     df: pd.DataFrame, what: Literal["time", "cost"] = "time", ax: Axes | None = None
 ) -> Axes:
     """Draw where time or money went: a bar for each status, in parts.
+
+    The starting point has a bar of its own: nothing was tried there.
 
     Time is that of all runs, in training, setup and scoring, and of the proposals; while a night
     trains it proposes already, so these overlap. Idle is what is left between two decisions,
@@ -49,9 +53,11 @@ def spending(
     status = rows["status"].astype(str).str.strip().str.lower()
     kind = rows["kind"].replace("", "later verdict") if "kind" in rows else "later verdict"
     group = status.where(~later, kind)
+    tried = rows.index.isin(tables.tries(rows).index)
+    group = group.mask(~later & (status == "keep") & ~tried, START)
     parts = _seconds(rows) if what == "time" else _money(rows)
     table = parts.groupby(group).sum()
-    table = table[(table > 0).any(axis=1) | table.index.isin(ROWS)]  # a person's verdict took none
+    table = table[(table > 0).any(axis=1) | table.index.isin(ROWS[1:])]  # others took none
     names = [name for name in ROWS if name in table.index]
     table = table.loc[[*names, *sorted(set(table.index) - set(names))]]
     idle, away, pauses = _idle(rows, parts) if what == "time" else (0.0, 0.0, 0)
@@ -65,7 +71,7 @@ def spending(
         for i, name in enumerate(table):
             shade = style.mixed(ax, style.colour(0), SHADES[min(i, len(SHADES) - 1)])
             width = table[name].to_numpy() / unit
-            ax.barh(place, width, left=left, color=shade, label=name, **looks)
+            ax.barh(place, width, left=left, color=shade, label=style.plain(name, 40), **looks)
             left += width
         ticks = list(table.index)
         if idle:
@@ -79,15 +85,17 @@ def spending(
             beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small"}
             ax.annotate(share, (length, i), (2, 0), va="center", **beside)
             if name in count:
-                ticks[i] = f"{name} ({count[name]})"
+                ticks[i] = f"{style.plain(name, 40)} ({count[name]})"
         ax.set_yticks(range(len(ticks)), ticks)
         ax.set_ylim(len(ticks) - 0.4, -0.6)
-        ax.set_xlim(0, max(left, default=0) * 1.15 or 1)
+        beside_bar = min(0.6, NUMBERS / fitting.inches(ax))
+        ax.set_xlim(0, max(left, default=0) / (1 - beside_bar) or 1)
         ax.set_xlabel(words)
         title = f"{total / unit:.3g} {words}" if what == "time" else f"{total:.4g} for proposals"
         if pauses:
-            title += f"; {pauses} pause{'s' * (pauses > 1)} of {away / unit:.3g} left out"
-        ax.set_title(style.titled(own, title), loc="left")
+            long, name = _unit(away)
+            title += f"; {pauses} pause{'s' * (pauses > 1)} of {away / long:.3g} {name} left out"
+        style.titled(ax, own, title)
         style.legend_below(ax)
     return ax
 

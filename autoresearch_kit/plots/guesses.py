@@ -37,15 +37,16 @@ def calibration(df: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ValueError
         When a column is missing, or when campaigns have different goals.
     """
+    df = tables.check(df)
     rows = style.experiments(df)
     table = stats.calibration(df)
     table = table[np.isfinite(table["guessed"]) & np.isfinite(table["measured"])]
     with style.canvas(ax, df, (6.5, 6)) as ax:
         title = f"{len(table)} guesses, {_right(table)} with the right sign"
-        ax.set_title(style.titled(rows, title), loc="left")
+        style.titled(ax, rows, title)
         side = "negative" if tables.sign(df) < 0 else "positive"
         ax.set_xlabel("effect that was guessed")
-        ax.set_ylabel(f"measured effect, {style.metric_label(df, f'{side} is better')}")
+        style.metric_label(ax, df, "measured effect, ", f"{side} is better")
         if table.empty:
             words = "no guesses yet: ark.Human(edit=..., guess=-0.01)\n"
             style.say(ax, words + "or one beside the Approve button")

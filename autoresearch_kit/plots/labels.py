@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from matplotlib.text import Text
 
-from autoresearch_kit.plots import style
+from autoresearch_kit.plots import fitting, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_LABELS = 25
 LONG, SHORT = 52, 36  # characters of a hypothesis
+SMALL = 200  # points of width below which numbers are all there is room for
 ASIDE = (8, 20, 40, 70, 110, 160, 220)  # pixels
 
 
@@ -43,41 +46,70 @@ def write(
     better
         1.0 or -1.0: the side of the line on which no experiment lies.
     """
-    figure = ax.figure.figure
     if chosen.empty:
         return
-    style.arrange(figure)
-    to_pixels, inside = ax.transData.transform, ax.get_window_extent()
+    looks: dict[str, Any] = {"textcoords": "offset points", "zorder": 6, "annotation_clip": False}
+    stroke = {"arrowstyle": "-", "color": style.muted(ax, 0.3), "lw": 0.6, "shrinkA": 0}
+    few = len(chosen) <= 12
+    found = []
+    names = ("experiment", "x", "metric", "hypothesis")
+    for n, *where, hypothesis in zip(*(chosen[name].tolist() for name in names), strict=True):
+        at = (float(where[0]), float(where[1]))
+        text = ax.annotate("", at, (0, 0), color=style.muted(ax, 0.9), va="center", **looks)
+        text.set_fontsize("small" if few else "x-small")
+        leader = ax.annotate("", at, (0, 0), arrowprops=stroke, **looks)
+        for part in (text, leader):
+            part.set_in_layout(False)
+        # The number alone is enough for show(campaign, n).
+        lengths = (LONG, SHORT, 0) if few else (SHORT, 0)
+        words = [f"{n} {style.plain(hypothesis, most)}" if most else str(n) for most in lengths]
+        found.append(_Label(at, text, leader, words))
+    style.arrange(ax.figure.figure)
+    placed = fitting.Fitted(functools.partial(_write, found, bars, corners, better))
+    ax.add_artist(placed)
+    placed.place(ax, None)
+
+
+class _Label(NamedTuple):
+    """What may stand beside a point, the longest words first."""
+
+    at: tuple[float, float]
+    text: Annotation
+    leader: Annotation
+    words: list[str]
+
+
+def _write(
+    found: Sequence[_Label],
+    bars: np.ndarray,
+    corners: Sequence[tuple[float, float]],
+    better: float,
+    ax: Axes,
+    renderer: Any,
+) -> None:
+    to_pixels, inside = ax.transData.transform, ax.bbox
     ends = to_pixels(bars.reshape(-1, 2)).reshape(-1, 4)
     dots = _boxes(ends[:, :2].T, ends[:, 2:].T, 3.0)
     line = to_pixels(np.array(corners))
     taken = _boxes(line[:-1].T, line[1:].T, 2.0)
-    points = 72 / figure.dpi
-    looks: dict[str, Any] = {"textcoords": "offset points", "zorder": 6, "annotation_clip": False}
-    few = len(chosen) <= 12
-    names = ("experiment", "x", "metric", "hypothesis")
-    for n, *where, hypothesis in zip(*(chosen[name].tolist() for name in names), strict=True):
-        at = (float(where[0]), float(where[1]))
-        label = ax.annotate("", at, (0, 0), color=style.muted(ax, 0.9), va="center", **looks)
-        label.set_fontsize("small" if few else "x-small")
-        label.set_in_layout(False)
+    points = 72 / ax.figure.figure.dpi
+    small = inside.width * points < SMALL
+    for at, label, leader, choices in found:
         x, y = to_pixels(at)
         place = None
-        for most in (LONG, SHORT, 0) if few else (SHORT, 0):
-            # The number alone is enough for show(campaign, n).
-            label.set_text(f"{n} {style.plain(hypothesis, most)}" if most else str(n))
-            place = _place((x, y), _size_of(label), better, inside, taken, dots)
+        for words in choices[-1:] if small else choices:
+            label.set_text(words)
+            place = _place((x, y), _size_of(label, renderer), better, inside, taken, dots)
             if place is not None:
                 break
+        leader.set_visible(place is not None)
         if place is None:
-            label.remove()
+            label.set_text("")
             continue
         text, end = place
         taken = np.hstack([taken, text.reshape(4, 1), _leaders((x, y), end).reshape(4, 1)])
         label.set_position(((text[0] + 2 - x) * points, ((text[1] + text[3]) / 2 - y) * points))
-        stroke = {"arrowstyle": "-", "color": style.muted(ax, 0.3), "lw": 0.6, "shrinkA": 0}
-        offset = ((end[0] - x) * points, (end[1] - y) * points)
-        ax.annotate("", at, offset, arrowprops=stroke, **looks).set_in_layout(False)
+        leader.set_position(((end[0] - x) * points, (end[1] - y) * points))
 
 
 def spread(wanted: Sequence[float], height: float) -> np.ndarray:
@@ -98,8 +130,9 @@ def spread(wanted: Sequence[float], height: float) -> np.ndarray:
     return places
 
 
-def _size_of(label: Annotation) -> tuple[float, float]:
-    extent = label.get_window_extent()
+def _size_of(label: Annotation, renderer: Any) -> tuple[float, float]:
+    # Of the text alone: an annotation's own extent reaches to its point.
+    extent = Text.get_window_extent(label, renderer)
     return extent.width, extent.height
 
 
@@ -131,6 +164,8 @@ def _place(
     start = np.clip(start, inside.x0 + margin, inside.x1 - width - margin)
     text = _boxes((start, middle - height / 2), (start + width, middle + height / 2), 2.0)
     leader = _leaders(at, end)
+    if width > inside.width - 2 * margin:
+        return None
     free = (text[1] >= inside.y0) & (text[3] <= inside.y1)
     free &= ~(_touch(text, taken) | _touch(text, dots) | _touch(leader, taken))
     if not free.any():

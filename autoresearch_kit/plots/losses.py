@@ -46,7 +46,7 @@ def curves(
     ValueError
         When a column is missing, or an experiment isn't in the table.
     """
-    tables.check(df, "curve")
+    df = tables.check(df, "curve")
     rows = style.experiments(df)
     several = rows["campaign"].nunique() > 1
     rows["name"] = [
@@ -71,7 +71,7 @@ def curves(
     with style.canvas(ax, df, (8, 5)) as ax:
         ax.set_xlabel("share of the budget")
         ax.set_ylabel("training loss")
-        ax.set_title(_title(rows, drawn, experiments), loc="left")
+        style.titled(ax, rows, _title(rows, drawn, experiments))
         if not drawn:
             style.say(ax, "no curves: a results file holds none, and a crash may have none")
             return ax
@@ -117,7 +117,7 @@ def _title(rows: pd.DataFrame, drawn: dict[Any, Any], experiments: Any) -> str:
         asked = rows[rows["experiment"].isin(np.atleast_1d(experiments))]
         if without := [str(name) for i, name in asked["name"].items() if i not in drawn]:
             title += f", none of {', '.join(without)}"
-    return style.titled(rows, title)
+    return title
 
 
 def _limits(drawn: Sequence[np.ndarray]) -> tuple[float, float]:

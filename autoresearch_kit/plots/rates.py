@@ -9,7 +9,7 @@ import matplotlib.ticker
 import numpy as np
 
 from autoresearch_kit import stats
-from autoresearch_kit.plots import style
+from autoresearch_kit.plots import fitting, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def hit_rate(
     rows = style.experiments(df)
     with style.canvas(ax, df, (8, 1.5 + 0.42 * max(len(table), 2))) as ax:
         names = {"author": "author", "kind": "kind of change", "program": "version of program.md"}
-        ax.set_title(style.titled(rows, f"kept, by {names[by]}"), loc="left")
+        style.titled(ax, rows, f"kept, by {names[by]}")
         ax.set_xlabel("share of experiments that were kept")
         if table.empty:
             style.say(ax, "nothing was tried but the starting point")
@@ -66,7 +66,8 @@ def hit_rate(
             fontsize="small",
             color=style.muted(ax, 0.7),
         )
-        ax.set_yticks(place, [_name(rows, by, str(name)) for name in table[by]])
+        most = max(8, min(40, fitting.characters(ax, 0.3)))
+        ax.set_yticks(place, [_name(rows, by, str(name), most) for name in table[by]])
         ax.set_ylim(len(table) - 0.4, -0.85)
         ax.set_xlim(0, min(1.0, max(0.05, float(high.max()) * 1.08)))
         ax.tick_params(axis="y", length=0)
@@ -75,10 +76,10 @@ def hit_rate(
     return ax
 
 
-def _name(rows: pd.DataFrame, by: str, value: str) -> str:
+def _name(rows: pd.DataFrame, by: str, value: str, most: int) -> str:
     """Return what stands beside a group; a version of program.md says from when it was."""
     if by == "author":
-        return style.plain(style.who(value), 40)
+        return style.plain(style.who(value), most)
     if by == "program" and (own := rows.loc[rows["program"] == value, "experiment"]).size:
         return f"{value[:7]}, from {own.iloc[0]}"
-    return value
+    return style.plain(value, most)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import matplotlib.ticker
 import numpy as np
 
-from autoresearch_kit.plots import style
+from autoresearch_kit.plots import fitting, style
 from autoresearch_kit.stats import tables
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -
     --------
     >>> ark.plots.response(ark.constants(campaign), "MATRIX_LR")
     """
+    constants_table = tables.check(constants_table, of="constants")
     if not {"name", "value"} <= set(constants_table):
         raise ValueError(
             "the table has no columns 'name' and 'value'; expected what ark.constants(...) returns"
@@ -63,10 +64,11 @@ def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -
     rows = rows.assign(x=x)
     changed = rows["changed"].astype(bool) if "changed" in rows else rows["x"].notna()
     with style.canvas(ax, own, (8, 5)) as ax:
-        title = f"{int(changed.sum())} of {len(rows)} experiments changed {name}"
-        ax.set_title(style.titled(rows, title), loc="left")
+        tried = len(tables.tries(rows))
+        title = f"{int(changed.sum())} of {tried} experiment{'s' * (tried != 1)} changed {name}"
+        style.titled(ax, rows, title)
         ax.set_xlabel(name)
-        ax.set_ylabel(style.metric_label(own))
+        style.metric_label(ax, own)
         _scale(ax, x, words)
         _draw(ax, rows, changed.to_numpy(), better)
         style.legend_below(ax)
@@ -86,7 +88,8 @@ def _numbers(values: pd.Series) -> tuple[Any, list[str]]:
 def _scale(ax: Axes, x: Any, words: list[str]) -> None:
     """Choose the scale of the x axis and its ticks."""
     if words:
-        ax.set_xticks(range(len(words)), [style.plain(word, 16) for word in words])
+        most = max(3, min(16, int(fitting.inches(ax) * 11 / len(words))))
+        ax.set_xticks(range(len(words)), [style.plain(word, most) for word in words])
         ax.set_xlim(-0.6, len(words) - 0.4)
         return
     finite = x[np.isfinite(x)]

@@ -37,7 +37,8 @@ def progress(
     ----------
     df
         What `history` returned, or any table with ``experiment``, ``metric`` and ``status``;
-        ``df.attrs`` may hold ``metric``, ``unit`` and ``goal`` ("minimize" unless given).
+        ``df.attrs`` may hold ``metric``, ``unit`` and ``goal``, or columns ``metric_name``,
+        ``unit`` and ``goal``; the goal is "minimize" unless given.
     x
         "experiments": their numbers. "hours": what all runs took until then, those of repeats and
         audits too, or where no run's time is known, since the first experiment. "cost": what all
@@ -51,6 +52,7 @@ def progress(
         When a column is missing, when campaigns have different goals, when `x` is something else,
         or when nothing in the table tells hours or cost.
     """
+    df = tables.check(df)
     spent, name = _spent(df, x)
     rows = style.experiments(df.assign(x=spent))
     rows = rows[rows["status"] != "refused"]
@@ -66,7 +68,7 @@ def progress(
             corners += _staircase(ax, own, look, key if len(campaigns) > 1 else "kept")
         _others(ax, rows, better)
         ax.set_xlabel(name)
-        ax.set_ylabel(style.metric_label(df))
+        style.metric_label(ax, df)
         if not np.isfinite(rows["metric"]).any():
             ax.set_yticks([])
         if len(rows):  # what lies at the edge counts too
@@ -75,7 +77,7 @@ def progress(
             ax.set_xlim(low - pad, high + pad)
         whole: dict[str, Any] = {"integer": x == "experiments", "min_n_ticks": 1}
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(steps=[1, 2, 5, 10], **whole))
-        ax.set_title(_title(rows, campaigns, df.attrs.get("metric") or "metric"), loc="left")
+        style.titled(ax, rows, _title(rows, campaigns, df.attrs.get("metric") or "metric"))
         style.legend_below(ax)
         if len(campaigns) == 1 and "hypothesis" in rows:
             kept = rows[(rows["status"] == "keep") & rows["metric"].notna()]
@@ -89,7 +91,6 @@ def progress(
 
 def _spent(df: pd.DataFrame, x: str) -> tuple[Any, str]:
     """Return where each row of the table lies on the x axis, and the name of that axis."""
-    tables.check(df)
     if x == "experiments":
         return df["experiment"].to_numpy(float), "experiment"
     order = df.reset_index(drop=True).sort_values("experiment", kind="stable")
@@ -226,7 +227,7 @@ def _title(df: pd.DataFrame, campaigns: dict[str, Any], metric: str) -> str:
     values = df.loc[df["status"] == "keep", "metric"].dropna()
     if len(campaigns) == 1 and len(values) > 1:
         title += f", {metric} {values.iloc[0]:.4g} → {values.iloc[-1]:.4g}"
-    return style.titled(df, title)
+    return title
 
 
 def _size(n: int, most: float, least: float) -> float:

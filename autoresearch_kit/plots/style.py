@@ -15,7 +15,9 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 
+from autoresearch_kit import records
 from autoresearch_kit._version import __version__
+from autoresearch_kit.plots import fitting
 from autoresearch_kit.stats import tables
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 Colour = tuple[float, ...]
 
 MARKERS = "osDP^vXp"  # a shape beside each colour, for those who can't tell the colours
+SMALL = 5.5  # inches of a picture's whole width
+CUTS = (60, 48, 40, 32, 26, 20, 14)  # characters of a title
 STATUSES = ("keep", "discard", "crash", "refused", "quarantine")
 
 
@@ -39,7 +43,7 @@ def experiments(df: pd.DataFrame) -> pd.DataFrame:
     ValueError
         When a needed column is missing or holds text, or when campaigns have different goals.
     """
-    tables.check(df)
+    df = tables.check(df)
     if df["metric"].dtype.kind not in "fiub":
         raise ValueError(
             f"the column 'metric' holds {df['metric'].dtype}; expected numbers, and NaN for a "
@@ -53,12 +57,17 @@ def experiments(df: pd.DataFrame) -> pd.DataFrame:
     return own.sort_values(["campaign", "experiment"], kind="stable", ignore_index=True)
 
 
-def metric_label(df: pd.DataFrame, words: str = "") -> str:
-    """Return the name of the metric with unit and direction, for an axis."""
+def metric_label(ax: Axes, df: pd.DataFrame, before: str = "", words: str = "") -> None:
+    """Write the name of the metric with unit and direction beside the y axis, as far as it fits."""
     metric, unit = df.attrs.get("metric") or "metric", df.attrs.get("unit", "")
     if not words:
         words = "lower is better" if tables.sign(df) < 0 else "higher is better"
-    return f"{metric} ({unit + '; ' if unit else ''}{words})"
+    direction = f"({words})"
+    whole = f"({unit}; {words})" if unit else direction
+    names = [f"{before}{metric} {whole}", f"{before}{metric} {direction}", f"{metric} {direction}"]
+    choices = [plain(name) for name in (*names, metric)]
+    fitting.fit(ax, ax.yaxis.label, choices)
+    ax.set_ylabel(choices[0])
 
 
 def noise(rows: pd.DataFrame) -> float:
@@ -78,7 +87,9 @@ def canvas(ax: Axes | None, df: pd.DataFrame, size: tuple[float, float]) -> Iter
     import matplotlib.pyplot as plt
 
     if ax is not None:
+        ax.set_axisbelow(True)
         yield ax
+        ax.add_artist(fitting.Fitted(fitting.ticks))
         _stamp(ax.figure.figure, df)
         return
     # Loads the backend; in the context below what it sets would be undone again, and a notebook's
@@ -94,7 +105,9 @@ def canvas(ax: Axes | None, df: pd.DataFrame, size: tuple[float, float]) -> Iter
             inherit = rc[f"{name}.labelcolor"] == "inherit"
             words = rc[f"{name}.color" if inherit else f"{name}.labelcolor"]
             axis.set_tick_params("both", color=rc[f"{name}.color"], labelcolor=words)
+        ax.set_axisbelow(True)
         yield ax
+        ax.add_artist(fitting.Fitted(fitting.ticks))
     _stamp(ax.figure.figure, df)
 
 
@@ -131,14 +144,21 @@ def plain(text: str, most: int = 10_000) -> str:
 
 
 def who(author: str) -> str:
-    """Return an author without the address."""
-    return re.sub(r"\s*<[^<>]*>\s*$", "", str(author)).strip() or "unknown"
+    """Return an author without the address, or a word for nobody."""
+    return records.who(str(author)).strip() or "unknown"
 
 
-def titled(rows: pd.DataFrame, words: str) -> str:
-    """Return a title: the names of the campaigns, then `words`."""
+def titled(ax: Axes, rows: pd.DataFrame, words: str) -> None:
+    """Write a title: the names of the campaigns, then `words`; less where there is no room.
+
+    It stands where rcParams say, so that the user's own ``ax.set_title`` takes its place.
+    """
     names = ", ".join(str(name) for name in rows["campaign"].unique() if name)
-    return plain(f"{names}: {words}" if names else words)
+    choices = [f"{names}: {words}", words] if names else [words]
+    while ", " in choices[-1]:
+        choices.append(choices[-1].rpartition(", ")[0])
+    choices = list(map(plain, choices)) + [plain(choices[-1], most) for most in CUTS]
+    fitting.fit(ax, ax.set_title(choices[0]), choices)
 
 
 def say(ax: Axes, words: str) -> None:
@@ -163,16 +183,32 @@ def legend_below(ax: Axes) -> None:
     label.set_horizontalalignment("left")
     label.set_x(0)
     looks: dict[str, Any] = {"frameon": False, "handletextpad": 0.3, "columnspacing": 1.2}
+    alone = len(figure.axes) == 1
+    share = 1.0 if alone else 0.95  # a later tight_layout takes some of the room
+    one = 1.0  # the pads below are in font sizes of the legend
+    if fitting.slot(ax) < SMALL:
+        usual = fitting.font_size("legend.fontsize")
+        size = max(6.0, 0.7 * usual)
+        one = usual / size
+        looks |= {"fontsize": size, "columnspacing": 0.8, "labelspacing": 0.2}
     place: dict[str, Any] = {"loc": "upper right", "bbox_to_anchor": (1, 0)}
-    pad = 1.8  # in font sizes: below the tick labels
+    pad = 1.8 * one  # in font sizes: below the tick labels
+    arrange(figure)
+    # Not arranged again before it fits: a wide legend would leave the Axes no width.
+    most = share * ax.get_window_extent().width
     for columns in (8, 4, 3, 2, 1):
         legend = ax.legend(ncols=columns, borderaxespad=pad, **place, **looks)
-        arrange(figure)
-        wide = legend.get_window_extent().width
-        if wide <= ax.get_window_extent().width:
+        if legend.get_window_extent().width <= most:
             break
-    if label.get_window_extent().x1 > legend.get_window_extent().x0:
-        ax.legend(ncols=columns, borderaxespad=pad + 1.4, **place, **looks)
+    for length in CUTS:
+        if legend.get_window_extent().width <= most:
+            break
+        place["handles"], names = ax.get_legend_handles_labels()
+        place["labels"] = [plain(str(name), length) for name in names]
+        legend = ax.legend(ncols=1, borderaxespad=pad, **place, **looks)
+    arrange(figure)
+    if not alone or label.get_window_extent().x1 > legend.get_window_extent().x0:
+        ax.legend(ncols=columns, borderaxespad=pad + 1.4 * one, **place, **looks)
 
 
 # What a notebook looks like

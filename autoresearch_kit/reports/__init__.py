@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import files, keys
+from autoresearch_kit import files, keys, records
 from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import AutoresearchError, CampaignError
 from autoresearch_kit.reports import chapters, digests, webpages
@@ -31,7 +31,9 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 BAR_SECONDS = 2.0
 
 
-def report(x: Source, path: str | os.PathLike[str], ref: str | None = None) -> Path:
+def report(
+    x: Source, path: str | os.PathLike[str], ref: str | None = None, goal: str | None = None
+) -> Path:
     """Write what happened in a campaign as a notebook, or as a page, and return its path.
 
     The notebook is executed and holds all that there is to see: text, tables and pictures. Whoever
@@ -48,6 +50,8 @@ def report(x: Source, path: str | os.PathLike[str], ref: str | None = None) -> P
         is replaced.
     ref
         Which campaign, where `x` holds several; or which branch.
+    goal
+        ``minimize`` or ``maximize``, against what the history says or what is guessed of it.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def report(x: Source, path: str | os.PathLike[str], ref: str | None = None) -> P
         )
     from tqdm.auto import tqdm
 
-    digest = digests.of(x, ref)
+    digest = digests.of(x, ref, goal)
     _check(path, digest.name)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +173,7 @@ def _execute(notebook: NotebookNode, folder: Path, bar: Any) -> None:
     specs = KernelSpecManager(kernel_dirs=[])
     # A report is read on any page, so it takes its colours from no theme.
     environment = keys.without({k: v for k, v in os.environ.items() if k != "JPY_SESSION_NAME"})
+    environment["PYTHONSAFEPATH"] = "1"  # the folder may be a stranger's clone, with a pandas.py
     with tempfile.TemporaryDirectory(prefix="ark-") as sockets:
         kernel = AsyncKernelManager(
             kernel_name="python3",
@@ -180,6 +185,7 @@ def _execute(notebook: NotebookNode, folder: Path, bar: Any) -> None:
             notebook,
             km=kernel,
             timeout=CELL_SECONDS,
+            extra_arguments=["--IPKernelApp.ignore_cwd=True"],
             record_timing=False,
             resources={"metadata": {"path": str(folder)}},
             on_cell_executed=lambda **_: bar.update(),
@@ -190,4 +196,9 @@ def _execute(notebook: NotebookNode, folder: Path, bar: Any) -> None:
             raise AutoresearchError(
                 f"a cell of the report failed with {error.ename}: {error.evalue}. Nothing was "
                 "written; type its line in a notebook to see more."
+            ) from error
+        except (RuntimeError, TimeoutError) as error:  # nbclient's own words for both
+            raise AutoresearchError(
+                "the kernel that draws the report ended or hangs: "
+                f"{records.clean(str(error), 300)}. Nothing was written; repeat the call."
             ) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from autoresearch_kit import records
 from autoresearch_kit.reports import exhibits, leads
 from autoresearch_kit.reports.digests import Digest
-from autoresearch_kit.reports.exhibits import author, commit, doubt, word
+from autoresearch_kit.reports.exhibits import commit, doubt, word
 from autoresearch_kit.reports.markdown import Part, amount, code, duration, escape, folded, table
 
 
@@ -20,9 +21,10 @@ def of(digest: Digest, place: str) -> Iterator[Part]:
         Where its cells read the history from: a path, seen from the report's own folder.
     """
     yield Part("markdown", _happened(digest))
-    ref = f", ref={digest.ref!r}" if digest.ref else ""
+    given = {"ref": digest.ref, "goal": digest.told}
+    words = "".join(f", {name}={value!r}" for name, value in given.items() if value)
     # Whatever is decided later isn't in the text either.
-    reading = f"df = ark.history({place!r}{ref}).head({len(digest.table)})"
+    reading = f"df = ark.history({place!r}{words}).head({len(digest.table)})"
     yield Part("code", f"import autoresearch_kit as ark\n\n{reading}")
     yield Part(
         "code",
@@ -75,7 +77,9 @@ def _course(digest: Digest) -> str:
     told = [f"{counts[s]:,} {names.get(s, s)}" for s in known if counts[s]]
     told += [f"{count:,} {escape(s, 40)}" for s, count in counts.items() if s not in known]
     authors = ", ".join(
-        f"{escape(author(who), 60)} ({count:,})" for who, count in digest.authors.items() if who
+        f"{escape(records.who(who), 60)} ({count:,})"
+        for who, count in digest.authors.items()
+        if who
     )
     line = amount(len(digest.tries), "experiment") + " on a starting point" * bool(digest.line)
     if span := digest.span:
@@ -199,7 +203,7 @@ def _later(digest: Digest) -> Iterator[Part]:
                 f"{r.n:04d}",
                 word(r) if r.kind in ("", "repeat", "transfer") else f"{r.kind}: {r.status}",
                 f"{r.about:04d}" if r.about is not None else "",
-                escape(author(r.author or r.approver), 60),
+                escape(records.who(r.author or r.approver), 60),
                 escape(r.reason or r.hypothesis),
             )
             for r in found

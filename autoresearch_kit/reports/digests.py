@@ -30,6 +30,8 @@ class Digest:
         What its history was read from: a repository, a bundle or a file.
     ref
         What chooses it there; None where nothing has to.
+    told
+        The goal that the caller gave; None when it is the history's own.
     repo
         The repository that has the commits; None for a file alone.
     experiments
@@ -44,6 +46,7 @@ class Digest:
 
     place: Path
     ref: str | None
+    told: str | None
     repo: Path | None
     experiments: Sequence[Record]
     line: Sequence[int]
@@ -196,7 +199,7 @@ class Digest:
         return (times.min(), times.max()) if len(times) else None
 
 
-def of(x: Source, ref: str | None = None) -> Digest:
+def of(x: Source, ref: str | None = None, goal: str | None = None) -> Digest:
     """Return the one campaign that `x` holds, or that `ref` chooses.
 
     Raises
@@ -204,11 +207,11 @@ def of(x: Source, ref: str | None = None) -> Digest:
     CampaignError
         When there is none, or there are several and `ref` doesn't say which.
     """
-    repo, found = display.choose(x, ref)
+    repo, found = display.choose(x, ref, goal=goal)
     stands = standing.of(list(found.values()))
     if isinstance(x, HasTag):
         place, ref = x.path, x.tag
     else:
         place = x.path if isinstance(x, HasPath) else Path(os.fspath(x)).expanduser()
-    table = histories.history(x, ref if not isinstance(x, HasTag) else None)
-    return Digest(place, ref, repo, stands.experiments, stands.line, stands.later, table)
+    table = histories.history(x, ref if not isinstance(x, HasTag) else None, goal)
+    return Digest(place, ref, goal, repo, stands.experiments, stands.line, stands.later, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autoresearch_kit import display, patch, standing
+from autoresearch_kit import display, patch, records, standing
 from autoresearch_kit.records import Record
 from autoresearch_kit.reports.digests import Digest
 from autoresearch_kit.reports.markdown import Part, amount, code, escape, fence, table
@@ -106,15 +106,10 @@ def _better(digest: Digest, difference: float) -> str:
 
 
 def _people(record: Record) -> str:
-    words = [author(record.author)]
+    words = [records.who(record.author)]
     words += ["edited by a person"] * record.edited_by_human
-    words += [f"approved by {author(record.approver)}"] * bool(record.approver)
+    words += [f"approved by {records.who(record.approver)}"] * bool(record.approver)
     return ", ".join(words)
-
-
-def author(who: str) -> str:
-    """Return a name without the address, which need not travel with a report."""
-    return who.partition(" <")[0]
 
 
 def word(later: Record) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from autoresearch_kit import audits, git, stats, values
+from autoresearch_kit import audits, git, records, stats, values
 from autoresearch_kit.decide import SCREEN
 from autoresearch_kit.proposers import knobs
 from autoresearch_kit.records import Record
@@ -238,7 +238,7 @@ def _families(digest: Digest) -> Iterator[str]:
         first, second = rates.iloc[0], rates.iloc[1]
         apart = first["low"] > second["high"]
         told = " and ".join(
-            f"{escape(str(row[by]).partition(' <')[0], 60)} {row['keeps']:.0f} of {row['n']:.0f} "
+            f"{escape(records.who(str(row[by])), 60)} {row['keeps']:.0f} of {row['n']:.0f} "
             f"({row['low']:.0%} to {row['high']:.0%})"
             for row in (first, second)
         )

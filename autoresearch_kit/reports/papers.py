@@ -6,7 +6,7 @@ import html
 from collections import Counter
 from collections.abc import Iterator
 
-from autoresearch_kit import decide, noise
+from autoresearch_kit import decide, noise, records
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
@@ -32,7 +32,7 @@ _CLOCKS = {
 }
 
 
-def methods(x: Source, ref: str | None = None) -> Page:
+def methods(x: Source, ref: str | None = None, goal: str | None = None) -> Page:
     r"""Return the paragraph on methods, a table of the kept changes and a citation, as LaTeX.
 
     All figures come from the records: budget, seeds, noise, the rule with its bars, how many
@@ -42,7 +42,7 @@ def methods(x: Source, ref: str | None = None) -> Page:
 
     Parameters and exceptions are those of `report`.
     """
-    digest = digests.of(x, ref)
+    digest = digests.of(x, ref, goal)
     parts = [" ".join(_sentences(digest)), _table(digest), CITATION]
     text = "\n\n".join(parts) + "\n"
     return Page(text, f"<pre style='white-space:pre-wrap'>{html.escape(text)}</pre>")
@@ -120,7 +120,8 @@ def _rule(digest: Digest) -> str:
     start = digest.start
     settings = start.baseline if start is not None else {}
     name = str(settings.get("decide", ""))
-    kit = str((settings.get("sealed") or {}).get("kit", __version__))
+    sealed = settings.get("sealed")
+    kit = str(sealed.get("kit", __version__) if isinstance(sealed, dict) else __version__)
     if settings.get("decide_source") and start is not None:
         return (
             f"The rule, a function of our own (\\texttt{{{escape(name)}}}), is kept in the message "
@@ -164,6 +165,15 @@ def _counts(digest: Digest) -> str:
         f"{counts[s]:,} {names[s][counts[s] != 1] if s in names else escape(s, 40)}" for s in order
     )
     words = f"Of {amount(len(digest.tries), 'experiment')}, {told or 'none is decided'}."
+    authors = [(author, count) for author, count in digest.authors.items() if author]
+    if authors:
+        by = ", ".join(f"{count:,} by {escape(records.who(a), 60)}" for a, count in authors)
+        words += f" Proposed: {by}."
+    for later in digest.about("override"):
+        words += (
+            f" Number {later.about} is {escape(later.status)} by the word of a person: "
+            f"{escape(later.reason, 200)}."
+        )
     # Without a noise on record it would rest on a guess.
     if digest.keeps and digest.noise and (expected := digest.luck) is not None:
         words += (

@@ -64,8 +64,9 @@ def versus(a: pd.DataFrame, b: pd.DataFrame, noise: float | None = None) -> pd.D
     the intervals: that one side began from a better state, where gains are harder to find, is not.
     In pairs of simulated campaigns of 60 that do not differ the interval holds 0 in 93 % or more.
     """
+    a, b = tables.check(a), tables.check(b)
     table = _contest(_side(a, "a", noise), _side(b, "b", noise))
-    table.attrs = {"goal": a.attrs.get("goal", "minimize"), **table.attrs}
+    table.attrs = {"goal": a.attrs["goal"], **table.attrs}
     return table
 
 
@@ -101,13 +102,13 @@ def programs(df: pd.DataFrame, noise: float | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tables.check(df, "program")
+    df = tables.check(df, "program")
     df = df.reset_index(drop=True)
-    found, says, notes = [], [], []
+    found, says, notes = [], [], tables.assumed(df)
     for name, rows in tables.by_campaign(df):
         tries = tables.tries(rows).sort_values("experiment", kind="stable")
         worth, told = believed(rows, noise)
-        notes += told
+        notes += [note for note in told if note not in notes]
         before: Side | None = None
         for version, own in tries.groupby(rates.labels(tries, "program"), sort=False):
             side = _of(str(version), own, worth["shrunk"], df, ())
@@ -134,8 +135,7 @@ def programs(df: pd.DataFrame, noise: float | None = None) -> pd.DataFrame:
 
 
 def _side(df: pd.DataFrame, name: str, noise: float | None) -> Side:
-    tables.check(df)
-    df = df.reset_index(drop=True)
+    df = tables.check(df).reset_index(drop=True)
     if "campaign" in df and df["campaign"].nunique() == 1:
         name = f"{name} ({df['campaign'].iloc[0]})"
     worth, notes = believed(df, noise)
@@ -158,7 +158,7 @@ def _contest(a: Side, b: Side) -> pd.DataFrame:
     import pandas as pd
 
     rng = np.random.default_rng(0)
-    notes = [*a.notes, *b.notes]
+    notes = list(dict.fromkeys((*a.notes, *b.notes)))
     rate = _rates(a, rng), _rates(b, rng)
     rows = [("keep rate", *(_share(side) for side in (a, b)), *_interval(*rate))]
     (name, unit, sign), (other, its_unit, its_sign) = a.metric, b.metric

@@ -55,7 +55,12 @@ def gains(df: pd.DataFrame, noise: float | None = None) -> pd.DataFrame:
     also judged by what was tried on it later (`smoothing.effects` has the formulas). In simulated
     campaigns (benchmarks/hindsight.py) the error of a keep is 0.8 to 1.1 deviations of a run
     instead of 0.9 to 1.4, and 96 to 98 % of the true gains are between `low` and `high`.
+
+    `shrunk` may lie above `measured`: later experiments say more about a state than its own runs.
+    Where what was tried on it came out better than such changes do, the state is taken for better
+    than it was measured, and so is the change that led to it.
     """
+    df = tables.check(df)
     table, notes = believed(df, noise)
     table = table.reset_index(drop=True)
     table["cumulative"] = table.groupby("campaign", sort=False)["shrunk"].cumsum()
@@ -68,8 +73,11 @@ def false_keeps(df: pd.DataFrame, noise: float | None = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    df, noise
-        As for `gains`.
+    df
+        What `history` returned. Needed are ``experiment``, ``metric`` and ``status``; ``noise``,
+        ``replicates`` and ``parent`` make it exact, ``about`` and ``kind`` mark later records.
+    noise
+        Standard deviation of one run, in units of the metric; as recorded unless given.
 
     Returns
     -------
@@ -92,14 +100,21 @@ def false_keeps(df: pd.DataFrame, noise: float | None = None) -> pd.DataFrame:
     early, where effects of all sizes are common, 0.3 for 0.15 and 4.5 for 3.1. A keep for its fewer
     lines is no false one, but counted here by its gain.
     """
+    df = tables.check(df)
     table, notes = believed(df, noise)
     table = table.drop(columns=["low", "high"]).reset_index(drop=True)
-    expected = float(table["chance"].sum(min_count=1)) if len(table) else 0.0
-    keeps = len(table)
+    keeps, judged = len(table), tables.judged(df)
+    expected = float(table["chance"].sum(min_count=1)) if keeps or not judged else 0.0
     figure = f"{expected:.{1 if expected >= 1 else 2}f}"
     says = f"of {keeps} keep{'s' * (keeps != 1)} {figure} are expected to be worth nothing"
-    if expected != expected:
-        says = f"nobody knows how many of {keeps} keeps are luck: the noise of a run is not known"
+    if not judged:
+        says = tables.NO_VERDICTS
+        notes.append(says)
+    elif expected != expected:
+        which = f"how many of {keeps} keeps are" if keeps > 1 else "whether the one keep is"
+        says = f"nobody knows {which} luck: the noise of a run is not known"
+    elif not keeps:
+        says = "nothing was kept but the starting point"
     more: dict[Any, Any] = {"expected": expected, "keeps": keeps, "says": says, "notes": notes}
     table.attrs = {**df.attrs, **more}
     return table
@@ -115,11 +130,11 @@ def believed(df: pd.DataFrame, given: float | None) -> tuple[pd.DataFrame, list[
     """
     import pandas as pd
 
-    tables.check(df)
+    df = tables.check(df)
     sign = tables.sign(df)
     if given is not None and not (math.isfinite(given) and given >= 0):
         raise ValueError(f"noise={given!r}; expected the standard deviation of a run, 0 or more")
-    notes: list[str] = []
+    notes = tables.assumed(df)
     parts, index = [], []
     for name, rows in tables.by_campaign(df):
         kept = tables.tries(rows)

@@ -50,7 +50,7 @@ def yields(df: pd.DataFrame, by: str = "campaign", noise: float | None = None) -
     """
     import pandas as pd
 
-    tables.check(df, *(() if by == "campaign" else rates.needed(by)))
+    df = tables.check(df, *(() if by == "campaign" else rates.needed(by)))
     df = df.reset_index(drop=True)
     worth, notes = believed(df, noise)
     if worth["shrunk"].isna().any():

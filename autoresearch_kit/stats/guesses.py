@@ -49,7 +49,7 @@ def calibration(df: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tables.check(df)
+    df = tables.check(df)
     if "expected" not in df and "guess" not in df:
         tables.check(df, "expected")
     sign = tables.sign(df)
@@ -79,7 +79,9 @@ def calibration(df: pd.DataFrame) -> pd.DataFrame:
     types["experiment"] = "int64"
     table = table.astype(types)
     people = {str(who): _person(own, sign) for who, own in table.groupby("who", sort=False)}
-    notes = [f"{unmeasured} guesses on what has no metric are left out"] if unmeasured else []
+    notes = tables.assumed(df)
+    if unmeasured:
+        notes.append(f"{unmeasured} guesses on what has no metric are left out")
     table.attrs = {**df.attrs, "people": people, "notes": notes}
     return table
 

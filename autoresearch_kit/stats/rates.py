@@ -27,6 +27,7 @@ def keep_rate(df: pd.DataFrame, window: int = 20) -> pd.DataFrame:
     pandas.DataFrame
         One row for each try (crashes are tries; starting points, refusals and later records are
         not): ``campaign``, ``experiment``, ``n``, ``keeps``, ``rate``, ``low``, ``high`` (95 %).
+        Without any verdict the rates are NaN, and ``attrs["notes"]`` says so.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def keep_rate(df: pd.DataFrame, window: int = 20) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tables.check(df)
+    df = tables.check(df)
     if window < 1:
         raise ValueError(f"window={window!r}; expected a number of tries, 1 or more")
     parts = []
@@ -58,7 +59,7 @@ def keep_rate(df: pd.DataFrame, window: int = 20) -> pd.DataFrame:
         )
     table = with_interval(pd.concat(parts, ignore_index=True))
     table.attrs = {**df.attrs, "window": window}
-    return table
+    return _known(table, df)
 
 
 def hit_rate(df: pd.DataFrame, by: str = "author") -> pd.DataFrame:
@@ -91,13 +92,21 @@ def hit_rate(df: pd.DataFrame, by: str = "author") -> pd.DataFrame:
     """
     import pandas as pd
 
-    tables.check(df, *needed(by))
+    df = tables.check(df, *needed(by))
     tries = tables.tries(df)
     groups = labels(tries, by)
     kept = (tries["status"] == "keep").groupby(groups, sort=False)
     table = pd.DataFrame({"n": kept.size(), "keeps": kept.sum()}).astype("int64")
     table = with_interval(table.rename_axis(by).reset_index())
     table.attrs = dict(df.attrs)
+    return _known(table, df)
+
+
+def _known(table: pd.DataFrame, df: pd.DataFrame) -> pd.DataFrame:
+    """Return rates as unknown where nothing was ever decided, and say so."""
+    if not tables.judged(df):
+        table[["rate", "low", "high"]] = float("nan")
+        table.attrs["notes"] = [*df.attrs.get("notes", ()), tables.NO_VERDICTS]
     return table
 
 

@@ -10,20 +10,70 @@ if TYPE_CHECKING:
 
 NEEDED = ("experiment", "metric", "status")
 
+NO_GOAL = "no goal is known, so lower counts as better; else type: df.attrs['goal'] = 'maximize'"
 
-def check(df: pd.DataFrame, *more: str) -> None:
-    """Raise when a table lacks a column.
+
+NO_VERDICTS = "no verdicts: nothing in the column 'status' says what was kept"
+
+
+def check(df: pd.DataFrame, *more: str, of: str = "history") -> pd.DataFrame:
+    """Return the table, with what pandas lost of its ``attrs`` taken from its columns.
+
+    `concat`, `merge` and files drop them. Without any goal lower is better, which its notes say.
+
+    Parameters
+    ----------
+    more
+        Further columns that have to be there.
+    of
+        The function of this kit that returns such a table.
 
     Raises
     ------
+    TypeError
+        When it is no DataFrame.
     ValueError
         When `NEEDED` or one of `more` is missing.
     """
+    import pandas as pd
+
+    if not isinstance(df, pd.DataFrame):
+        raise TypeError(
+            f"this is a {type(df).__name__}; expected the table of ark.{of}(...). "
+            f"Type: df = ark.{of}(x), and give df here"
+        )
     if missing := [name for name in (*NEEDED, *more) if name not in df]:
         raise ValueError(
             f"the table has no column {missing[0]!r}; expected what ark.history(...) returns, "
             f"with at least {', '.join((*NEEDED, *more))}"
         )
+    known = {name: df.attrs.get(name) or _only(df, name) for name in _COLUMNS}
+    known = {name: word for name, word in known.items() if word is not None}
+    if "goal" not in known:
+        known |= {"goal": "minimize", "notes": [*df.attrs.get("notes", ()), NO_GOAL]}
+    if known.items() <= df.attrs.items():
+        return df
+    df = df.copy(deep=False)  # the user's own stays as it was
+    df.attrs |= known
+    return df
+
+
+_COLUMNS = {"goal": "goal", "metric": "metric_name", "unit": "unit"}
+
+
+def _only(df: pd.DataFrame, name: str) -> str | None:
+    """Return the one word of an attribute's column, "" of several; None where there is none."""
+    if (column := _COLUMNS[name]) not in df:
+        return df.attrs.get(name)
+    words = set(df[column].dropna().astype(str)) - {""}
+    if name == "goal":
+        words &= {"minimize", "maximize"}
+    return words.pop() if len(words) == 1 else "" if words else df.attrs.get(name)
+
+
+def assumed(df: pd.DataFrame) -> list[str]:
+    """Return the note on the goal that a checked table was given for want of one, if it was."""
+    return [note for note in df.attrs.get("notes", ()) if note == NO_GOAL]
 
 
 def sign(df: pd.DataFrame) -> float:
@@ -55,6 +105,11 @@ def by_campaign(df: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def own(df: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are experiments of their own, not records about earlier ones."""
     return df[df["about"].isna()] if "about" in df else df
+
+
+def judged(df: pd.DataFrame) -> bool:
+    """Return whether anything was decided: a file of others may hold numbers alone."""
+    return bool((own(df)["status"].astype("string").fillna("").str.strip() != "").any())
 
 
 def measured(df: pd.DataFrame) -> pd.Series:

@@ -1,6 +1,7 @@
 // A campaign's staircase to walk along: what each experiment was, and below it the card of the one
 // that was clicked.
 import { adopt, attr, h, shown, text } from "./shared/dom.js";
+import { isNumber } from "./shared/numbers.js";
 import { describe, figures, number, toRow } from "./shared/rows.js";
 import { createStaircase, kindOf, sample } from "./shared/staircase.js";
 import { createStatus } from "./shared/status.js";
@@ -76,7 +77,15 @@ function render({ model, el }) {
       !hidden.has(row.status) && (author === EVERYBODY || byName(row) === author);
     staircase.filter(wanted);
     const some = rows.filter(wanted).length;
-    text(count, some === rows.length ? `${some} experiments` : `${some} of ${rows.length} shown`);
+    const tried = tries().filter((row) => row.status !== "refused").length;
+    const all = `${tried} experiment${tried === 1 ? "" : "s"}`;
+    text(count, some === rows.length ? all : `${some} of ${rows.length} shown`);
+  }
+
+  /** The rows without the starting point, the first that was kept: nothing was tried there. */
+  function tries() {
+    const start = rows.find(({ status, value }) => status === "keep" && isNumber(value));
+    return rows.filter((row) => row !== start);
   }
 
   function show() {
@@ -91,6 +100,7 @@ function render({ model, el }) {
 
   function boxes() {
     const counts = tally(rows.map((row) => row.status));
+    const tried = tally(tries().map((row) => row.status));
     const place = (name) => (ORDER.indexOf(name) + 1 || ORDER.length + 1);
     return [...counts.keys()]
       .sort((a, b) => place(a) - place(b))
@@ -107,12 +117,13 @@ function render({ model, el }) {
           },
         });
         const kind = kindOf(rows.find((row) => row.status === name));
-        return h("label", {}, box, sample(kind), `${name} (${counts.get(name)})`);
+        return h("label", {}, box, sample(kind), `${name} (${tried.get(name) ?? 0})`);
       });
   }
 
   function people() {
     const counts = tally(rows.map(byName));
+    const tried = tally(tries().map(byName));
     const list = h(
       "select",
       {
@@ -123,8 +134,8 @@ function render({ model, el }) {
         },
       },
       h("option", { value: EVERYBODY }, "everybody"),
-      [...counts].map(([name, n]) =>
-        h("option", { value: name, selected: name === author }, `${name} (${n})`),
+      [...counts.keys()].map((name) =>
+        h("option", { value: name, selected: name === author }, `${name} (${tried.get(name) ?? 0})`),
       ),
     );
     return h("label", {}, "by", list);

@@ -90,8 +90,10 @@ def test_an_experiment_is_found_by_pointer_and_keyboard_and_its_card_opens(
     page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     expect(page.locator(".ark-tip")).to_have_text("0010 keep 2.38 (−0.02), by TPE()\nidea 10")
 
-    page.locator("[data-testid=show-status][data-status=discard]").uncheck()
     count = page.get_by_test_id("count")
+    expect(count).to_have_text("125 experiments")  # the starting point is none
+    expect(page.locator("label", has=page.locator("[data-status=keep]"))).to_have_text("keep (12)")
+    page.locator("[data-testid=show-status][data-status=discard]").uncheck()
     kept_and_crashed = 13 + len([i for i in range(1, 126) if i % 17 == 0 and i % 10])
     expect(count).to_have_text(f"{kept_and_crashed} of 126 shown")
     page.get_by_test_id("show-author").select_option("LLM a-model")
