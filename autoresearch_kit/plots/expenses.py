@@ -71,7 +71,7 @@ def spending(
         for i, name in enumerate(table):
             shade = style.mixed(ax, style.colour(0), SHADES[min(i, len(SHADES) - 1)])
             width = table[name].to_numpy() / unit
-            ax.barh(place, width, left=left, color=shade, label=style.plain(name, 40), **looks)
+            ax.barh(place, width, left=left, color=shade, label=style.plain(str(name), 40), **looks)
             left += width
         ticks = list(table.index)
         if idle:
