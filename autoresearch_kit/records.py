@@ -200,8 +200,8 @@ def files_ref(campaign: str, n: int) -> str:
 def read_all(repo: Path, campaign: str | None = None) -> Sequence[Record]:
     """Return the records of one campaign, or of all, in order of campaign and number.
 
-    One git process, whatever the number of records; none when no tag was written since the last
-    call, which then returns the same object. A record already parsed by this process isn't parsed
+    Two git processes, whatever the number of records; none when no tag was written since the last
+    call, which then returns the same object. A record already read by this process isn't read
     again: a tag object never changes.
     """
     if campaign is None:
@@ -216,20 +216,22 @@ def read_all(repo: Path, campaign: str | None = None) -> Sequence[Record]:
 
 
 def _read(repo: Path, pattern: str) -> Sequence[Record]:
-    found = []
-    for tag in git.annotated_tags(repo, pattern):
-        if not _REF.fullmatch(tag.ref):
-            continue  # somebody's own tag in our corner
-        if tag.oid not in _parsed:
+    # Somebody's own tag in our corner is none of ours.
+    there = {ref: oid for ref, oid in git.refs(repo, pattern).items() if _REF.fullmatch(ref)}
+    if new := set(there.values()) - _parsed.keys():
+        for tag in git.annotated_tags(repo, new):
             try:
-                record = parse(tag.message, tag.commit)
-                if tag_ref(record.campaign, record.n) != tag.ref:
-                    raise AutoresearchError(f"it is the record {record.campaign}/{record.n}")
-                _parsed[tag.oid] = record
+                _parsed[tag.oid] = parse(tag.message, tag.commit)
             except AutoresearchError as error:
-                _log.warning("%s is left out: %s", tag.ref, error)
-                continue
-        found.append(_parsed[tag.oid])
+                _log.warning("%s is left out: %s", tag.oid[:10], error)
+    found = []
+    for ref, oid in there.items():
+        if (record := _parsed.get(oid)) is None:
+            continue
+        if tag_ref(record.campaign, record.n) == ref:
+            found.append(record)
+        else:
+            _log.warning("%s is left out: it is a copy of %s/%d", ref, record.campaign, record.n)
     return tuple(sorted(found, key=lambda record: (record.campaign, record.n)))
 
 

@@ -36,6 +36,7 @@ _FETCHES = re.compile(r"transport '[^']*' not allowed")
 
 _MISSING = "git is not on PATH; type apt install git, or brew install git"
 _TICK_SECONDS = 0.1
+_PIECE = 1 << 20
 _GRACE_SECONDS = 5.0
 
 
@@ -70,6 +71,42 @@ def call(
             )
         raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
     return done.stdout
+
+
+def stream(repo: Path, *args: str, input: bytes) -> Iterator[bytes]:
+    """Run git in `repo` and yield what it prints in pieces, while it goes on.
+
+    Raises
+    ------
+    GitError
+        When git is missing or fails, after what it printed before.
+    """
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as err:
+        asked.write(input)
+        asked.seek(0)
+        try:
+            with spawning:
+                git = subprocess.Popen(
+                    _words(repo, args),
+                    env=own_environment(),
+                    stdin=asked,
+                    stdout=subprocess.PIPE,
+                    stderr=err,
+                    pipesize=_PIECE,  # else git would wait while the reader works
+                )
+        except FileNotFoundError as error:
+            raise GitError(_MISSING) from error
+        with git:
+            try:
+                while piece := os.read(git.stdout.fileno(), _PIECE):  # type: ignore[union-attr]
+                    yield piece
+            except BaseException:  # whoever reads has stopped
+                git.kill()
+                raise
+        if git.returncode:
+            err.seek(0)
+            said = err.read().decode(errors="replace").strip()
+            raise GitError(f"git {' '.join(args[:3])} in {repo} failed: {said}")
 
 
 def talk(

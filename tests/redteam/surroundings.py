@@ -64,7 +64,8 @@ def _comes_back(campaign: ark.Campaign, n: int) -> Iterator[tuple[str, bytes]]:
                 with contextlib.suppress(OSError):
                     path = Path(place, name)
                     yield f"{folder.name}/{name}", files.read_untrusted(path, 64 << 20)
-    for tag in git.annotated_tags(campaign.path, records.tag_ref(campaign.tag, n)):
+    oids = git.refs(campaign.path, records.tag_ref(campaign.tag, n)).values()
+    for tag in git.annotated_tags(campaign.path, oids):
         yield "the record", tag.message.encode()
     for name, content in records.read_attachments(campaign.path, campaign.tag, n).items():
         yield f"attachment {name}", content
