@@ -162,7 +162,7 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
     Notes
     -----
     Of several sources in a clone the first of these is read, and `notes` name the others: the
-    annotated tags ``autoresearch/<tag>/<nnnn>`` of this kit (with at most three git processes,
+    annotated tags ``autoresearch/<tag>/<nnnn>`` of this kit (with at most four git processes,
     whatever their number); the journal of pi-autoresearch; a results file, as the original's
     agents write it, joined to the commits by their hashes; the commits of the branch alone, where
     reverts are discards. In a checkout the files are those of the work tree, committed or not.
