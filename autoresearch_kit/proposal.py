@@ -300,6 +300,8 @@ def draft(
     Duplicate
         When an earlier experiment had the same code, or an open proposal has it.
     """
+    if not isinstance(expected, int | float | None):
+        raise ProposalError(f"expected={expected!r}; give a number such as -0.01, or None")
     asked = behalf.parent()
     best = parent or (asked if asked and asked.campaign == campaign else campaign.best)
     changed = admission.changed(campaign, best.commit, files)

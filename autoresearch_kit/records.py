@@ -106,11 +106,19 @@ class Record:
         return sum(known) * max(1, len(self.replicates)) if known else None
 
     def message(self) -> str:
-        """Return the text of the annotated tag."""
+        """Return the text of the annotated tag.
+
+        Raises
+        ------
+        AutoresearchError
+            When it could not be read back, such as for a guess that is no number.
+        """
         line = " ".join(self.hypothesis.split()) or "no hypothesis"
         body = dataclasses.asdict(self)
         del body["commit"]  # the tag itself points at it
-        return f"{self.status}: {line[:200]}\n\n{_dumps(body)}\n"
+        text = f"{self.status}: {line[:200]}\n\n{_dumps(body)}\n"
+        parse(text, self.commit)  # who reads would leave it out
+        return text
 
 
 def parse(message: str, commit: str) -> Record:
@@ -223,7 +231,8 @@ def _read(repo: Path, pattern: str) -> Sequence[Record]:
             try:
                 _parsed[tag.oid] = parse(tag.message, tag.commit)
             except AutoresearchError as error:
-                _log.warning("%s is left out: %s", tag.oid[:10], error)
+                refs = ", ".join(ref for ref, oid in there.items() if oid == tag.oid)
+                _log.warning("%s is left out: %s", refs, error)
     found = []
     for ref, oid in there.items():
         if (record := _parsed.get(oid)) is None:

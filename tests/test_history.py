@@ -14,7 +14,7 @@ import pytest
 
 from autoresearch_kit import git, stats
 from autoresearch_kit._version import __version__
-from autoresearch_kit.errors import CampaignError, LabError
+from autoresearch_kit.errors import AutoresearchError, CampaignError, LabError
 from autoresearch_kit.histories import DTYPES, history
 from autoresearch_kit.tunings import constants
 from tests.recorded import record, write
@@ -40,6 +40,20 @@ def git_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     return seen
+
+
+def test_what_could_not_be_read_back_is_not_written():
+    odd = record(1, "discard", 2.1, proposal={"expected": "much"})
+    with pytest.raises(AutoresearchError, match="it has much where a number is expected"):
+        odd.message()
+
+
+def test_a_damaged_record_is_left_out_by_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    lab = write(tmp_path / "lab", NIGHT)
+    oid = git.write_tag(lab, "autoresearch/nov23/0006", git.head(lab), "keep: x\n\n{}\n")
+    git.update_refs(lab, [git.RefUpdate("refs/tags/autoresearch/nov23/0006", oid)])
+    assert len(history(lab)) == 6
+    assert "refs/tags/autoresearch/nov23/0006 is left out" in caplog.text
 
 
 def test_a_tag_that_was_copied_is_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):

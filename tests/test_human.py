@@ -218,3 +218,9 @@ def test_the_repr_is_short_and_stays_the_same_when_a_cell_runs_again() -> None:
     assert repr(Human(edit=FIT)) == repr(Human(edit=str(FIT))) != repr(Human(edit=FIT + "\n"))
     assert len(repr(Human(edit=FIT * 100))) < 60
     assert repr(Human()) == "Human()"
+
+
+def test_a_guess_is_a_number(campaign: Campaign) -> None:
+    by = Human(edit=lambda old: old + "a = 1\n", guess="much")  # type: ignore[arg-type]
+    with pytest.raises(ProposalError, match="expected='much'; give a number such as -0.01"):
+        by(campaign)
