@@ -222,5 +222,5 @@ def test_the_repr_is_short_and_stays_the_same_when_a_cell_runs_again() -> None:
 
 def test_a_guess_is_a_number(campaign: Campaign) -> None:
     by = Human(edit=lambda old: old + "a = 1\n", guess="much")  # type: ignore[arg-type]
-    with pytest.raises(ProposalError, match="expected='much'; give a number such as -0.01"):
+    with pytest.raises(ProposalError, match="expected='much'; give a number such as"):
         by(campaign)
