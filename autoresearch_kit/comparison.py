@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from autoresearch_kit import noise
 from autoresearch_kit.noise import Noise
+from autoresearch_kit.task import TOO_GOOD
 
 Replicates: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -56,6 +57,8 @@ class Evidence:
     believed
         The numbers of the verdict that made the best state the best: they say what it is worth
         without the luck that it was picked for.
+    suspicious_sigma
+        Gain in standard deviations of one run that a person must look at; 0: no such bar.
     """
 
     candidate: Replicates
@@ -66,6 +69,7 @@ class Evidence:
     rows_error: float | None = None
     suspicious: float = 0.0
     believed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    suspicious_sigma: float = TOO_GOOD
 
     @property
     def gain(self) -> float:

@@ -249,9 +249,9 @@ def _state(night: Mapping[str, Any], training: str, pending: int) -> str:
         return f"night {night['phase']}: {night.get('line') or 'between two steps'}"
     if training:
         return f"training {training}" if "scored" not in training else training
-    if pending:
-        return f"{pending} wait{'s' * (pending == 1)} for you"
-    return f"night {night['phase']}: {night['reason']}" if night else "nothing happens"
+    waiting = [f"{pending} wait{'s' * (pending == 1)} for you"] if pending else []
+    ended = [f"night {night['phase']}: {night['reason']}"] if night else []
+    return "; ".join(ended + waiting) or "nothing happens"
 
 
 def _line(row: Sequence[Any]) -> str:

@@ -40,9 +40,6 @@ SIMPLER = -0.5
 MANY_LINES = 20
 """Net lines added from which the believed gain has to be as large as the noise of a run."""
 
-TOO_GOOD = 10.0
-"""Gain in one step, in standard deviations of one run, that a person must look at."""
-
 TRIES = 3
 """Runs of a better candidate while the noise of a run is not known."""
 
@@ -97,9 +94,9 @@ def two_stage(evidence: Evidence) -> Verdict:
     - Below that bar, a patch that removes lines, and costs neither more than the noise of a run
       nor more than half a sigma in two runs, is kept: simpler is better. One that adds
       `MANY_LINES` has to be worth the noise of a run.
-    - A gain of `TOO_GOOD` deviations of a run, or above the task's `suspicious`, is put into
-      quarantine until a person looks; after the second run, since a fluke is not worth a person's
-      time and one more run of what is sandboxed anyway does no harm.
+    - A gain above the task's `suspicious_sigma` deviations of a run, or above its `suspicious`, is
+      put into quarantine until a person looks; after the second run, since a fluke is not worth a
+      person's time and one more run of what is sandboxed anyway does no harm.
     - While nobody knows how much runs differ, a better candidate gets up to `TRIES` runs, and its
       own spread is the noise. Where runs don't differ at all, strictly better is a keep.
     """
@@ -189,8 +186,9 @@ def _too_long(e: Evidence, c: Comparison) -> str:
 
 def _suspicion(e: Evidence, c: Comparison) -> str:
     """Return in words why a gain is too good to be believed unseen; "" when it isn't."""
-    if c.noise.sd and c.noise.freedom >= PRIOR_FREEDOM and c.gain > TOO_GOOD * c.noise.sd:
-        return f"{_change(c)}, {c.gain / c.noise.sd:.0f} times the noise of a run"
+    known = c.noise.sd if c.noise.freedom >= PRIOR_FREEDOM else None
+    if known and e.suspicious_sigma and c.gain > e.suspicious_sigma * known:
+        return f"{_change(c)}, {c.gain / known:.0f} times the noise of a run"
     if e.suspicious and c.gain > e.suspicious * abs(c.old) > 0:
         return f"{_change(c)}, {100 * c.gain / abs(c.old):.1f} % in one step"
     return ""
@@ -249,6 +247,7 @@ def _say(
         "bar": bar,
         "lines": e.lines,
         "suspicious": e.suspicious,
+        "suspicious_sigma": e.suspicious_sigma,
     }
     gain = None
     if status in ("keep", "quarantine"):

@@ -40,6 +40,7 @@ def of(experiment: Experiment, replicates: Replicates, rows: Sequence[bytes]) ->
         lines=added - removed,
         rows_error=paired.error(rows, rows_of(campaign, best)) if rows else None,
         suspicious=campaign.task.suspicious,
+        suspicious_sigma=campaign.task.suspicious_sigma,
         believed=best.evidence,
     )
 

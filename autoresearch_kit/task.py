@@ -21,6 +21,9 @@ FILE = "task.toml"
 MAX_BYTES = 200_000
 """Largest mutable file that a proposal may write."""
 
+TOO_GOOD = 10.0
+"""Gain in one step, in standard deviations of one run, that a person must look at."""
+
 CLOCKS = ("", "wall", "cpu", "relative")
 
 
@@ -59,6 +62,9 @@ class Task:
         Standard deviation of the metric between seeds, as others measured it; 0: not known.
     suspicious
         Relative gain in one step that a person must look at: 0.03 is 3 %; 0: no such bar.
+    suspicious_sigma
+        The same in standard deviations of one run; 0, no such bar, is for metrics that runs repeat
+        almost exactly, such as speeds, where every real gain is many of them.
     early_stop
         End runs that are hopeless before their budget is used.
     schedule
@@ -88,6 +94,7 @@ class Task:
     memory_gb: float = 0.0
     noise: float = 0.0
     suspicious: float = 0.0
+    suspicious_sigma: float = TOO_GOOD
     early_stop: bool = False
     schedule: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
@@ -114,7 +121,7 @@ class Task:
         for name in ("budget_seconds", "setup_seconds", "timeout_seconds"):
             if not getattr(self, name) > 0:
                 raise TaskError(f"{FILE}: {name} = {getattr(self, name)}; expected more than 0")
-        for name in ("noise", "suspicious"):
+        for name in ("noise", "suspicious", "suspicious_sigma"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise TaskError(f"{FILE}: {name} = {getattr(self, name)}; expected 0 or more")
 

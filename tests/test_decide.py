@@ -562,3 +562,12 @@ def test_the_benchmark_measures_as_it_says():
     assert one.true == one.keeps
     assert one.extra == 0
     assert one.false == 0
+
+
+def test_a_task_whose_every_gain_is_many_deviations_says_so_and_has_its_own_bar():
+    speeds = {"noise": Noise(0.01, 40.0), "suspicious_sigma": 0.0, "suspicious": 1.0}
+    faster = Evidence(runs(1.5, 1.5), runs(1.0), "maximize", **speeds)  # type: ignore[arg-type]
+    assert two_stage(faster).status == "keep"
+    assert two_stage(dataclasses.replace(faster, suspicious_sigma=10.0)).status == "quarantine"
+    twice = dataclasses.replace(faster, candidate=runs(2.1, 2.1))
+    assert two_stage(twice).status == "quarantine"

@@ -263,12 +263,12 @@ def test_patched_time_functions_do_not_lengthen_the_budget(lab: Lab):
 
 
 def test_work_in_helper_processes_counts(lab: Lab):
-    """A helper burns 0.3 CPU seconds for each step in which the trainer itself only waits."""
-    burner = "import time\nwhile time.process_time() < 0.3: pass"
+    """A helper burns 0.12 CPU seconds for each step in which the trainer itself only waits."""
+    burner = "import time\nwhile time.process_time() < 0.12: pass"
     script = HONEST.replace("burn(0.02)", f"subprocess.run([sys.executable, '-c', {burner!r}])")
     state = lab.ended("import subprocess\n" + script)
     assert state["phase"] == "done", state["reason"]
-    assert state["tokens"] <= 2 * 64
+    assert state["tokens"] <= 3 * 64
 
 
 WORK = """

@@ -15,6 +15,7 @@ from autoresearch_kit.reports.digests import Digest
 from autoresearch_kit.reports.latex import escape
 from autoresearch_kit.reports.markdown import amount, duration
 from autoresearch_kit.sources import Source
+from autoresearch_kit.task import TOO_GOOD
 
 CITATION = """\
 @misc{karpathy2026autoresearch,
@@ -139,16 +140,19 @@ def _rule(digest: Digest) -> str:
         "between them it was run again on a new seed and kept from "
         f"{decide.CONFIRM:g} on with both runs, if the second alone was better too. Changes that "
         f"removed lines were kept from ${decide.SIMPLER:g}$ on, changes that added "
-        f"{decide.MANY_LINES} or more had to be worth the noise of a run, and a gain above "
-        f"{decide.TOO_GOOD:g} standard deviations of a run{_suspicious(digest)} waited for a "
-        "person. Each gain was "
-        "shrunk by its uncertainty before the next change was compared with it."
+        f"{decide.MANY_LINES} or more had to be worth the noise of a run"
+        f"{_suspicious(digest)}. Each gain was shrunk by its uncertainty before the next change "
+        "was compared with it."
     )
 
 
 def _suspicious(digest: Digest) -> str:
-    bar = digest.task.suspicious if digest.task else 0.0
-    return f", or above {100 * bar:g}\\% in one step," if bar else ""
+    share, sigma = 0.0, TOO_GOOD
+    if digest.task:
+        share, sigma = digest.task.suspicious, digest.task.suspicious_sigma
+    bars = [f"{sigma:g} standard deviations of a run"] if sigma else []
+    bars += [f"{100 * share:g}\\% in one step"] if share else []
+    return f", and a gain above {' or above '.join(bars)} waited for a person" if bars else ""
 
 
 def _counts(digest: Digest) -> str:

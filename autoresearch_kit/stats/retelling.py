@@ -13,6 +13,7 @@ from autoresearch_kit.comparison import Comparison, Evidence, Replicates, compar
 from autoresearch_kit.noise import PRIOR_FREEDOM, Noise
 from autoresearch_kit.standing import VERDICTS
 from autoresearch_kit.stats import tables
+from autoresearch_kit.task import TOO_GOOD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +45,9 @@ class Step:
     error
         Standard error of the gain as it was recorded; None when it wasn't.
     suspect
-        A rule found the gain too good to be believed unseen; taken for granted where a later word
-        stands in the place of the reason for a quarantine.
+        A rule found the gain too good to be believed unseen, or looked and did not; None when no
+        rule looked. Taken for granted where a later word stands in the place of the reason for a
+        quarantine.
     """
 
     n: int
@@ -57,7 +59,7 @@ class Step:
     noise: Noise
     lines: int
     error: float | None
-    suspect: bool
+    suspect: bool | None
 
     def evidence(self, goal: str, believed: Mapping[str, Any], runs: int | None = None) -> Evidence:
         """Return what a rule is shown after so many `runs`, by default all of them."""
@@ -66,8 +68,9 @@ class Step:
             whole,
             candidate=self.runs[:runs],
             rows_error=self._rows_error(whole),
-            # The task's own bar isn't in the table, but whether it was passed is.
+            # The task's own bars aren't in the table, but whether one was passed is.
             suspicious=1e-12 if self.suspect else 0.0,
+            suspicious_sigma=0.0 if self.suspect is False else TOO_GOOD,
         )
 
     def _rows_error(self, whole: Evidence) -> float | None:
@@ -131,7 +134,14 @@ class _Told:
     lines: int
     reason: str
     when: tuple[str, int]
+    rule: str = ""
     judged: bool = False
+
+    @property
+    def suspect(self) -> bool | None:
+        if self.status == "quarantine" and (self.judged or self.reason.endswith(_SUSPICION)):
+            return True
+        return False if (self.status, self.rule) == ("keep", "two_stage") else None
 
 
 def _told(rows: pd.DataFrame) -> list[_Told]:
@@ -156,6 +166,7 @@ def _told(rows: pd.DataFrame) -> list[_Told]:
                 (_number(row.get("lines_added")) or 0) - (_number(row.get("lines_removed")) or 0),
                 reason if isinstance(reason, str) else "",
                 (decided[n] if about is None else max(decided[n], decided.get(about, "")), n),
+                str(row.get("rule") or ""),
             )
         )
     if any(one.about is not None and one.kind in VERDICTS for one in told):
@@ -198,7 +209,7 @@ def _steps(told: Sequence[_Told], prior: float) -> Iterator[Step]:
             spread,
             row.lines,
             row.error,
-            row.status == "quarantine" and (row.judged or row.reason.endswith(_SUSPICION)),
+            row.suspect,
         )
         known[row.n] = row
         if not row.runs:
