@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ CHUNK_BYTES = 16 << 20
 BAR_BYTES, BAR_SECONDS = 256 << 20, 1.0
 """A bar is shown when so much is read, or more, and it takes longer than this."""
 
+_TASK = re.compile(r"\bautoresearch_kit\.tasks\.(\w+)")
+
 
 def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:
     """Return the fingerprints of everything outside of git that decides.
@@ -43,8 +46,8 @@ def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:
     -------
     dict
         ``kit``: its version; ``scorer`` and ``sandbox``: of the kit's scorer, when the task uses
-        it, and of what it starts candidates in; and one ``data/<name>`` for each data folder.
-        Hexadecimal SHA-256 but for the version.
+        it, with the other tasks that it imports, and of what it starts candidates in; and one
+        ``data/<name>`` for each data folder. Hexadecimal SHA-256 but for the version.
 
     Raises
     ------
@@ -55,9 +58,7 @@ def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:
     seen: dict[str, Any] = {}
     found = {"kit": __version__}
     if scorer := _scorer(task):
-        code = (
-            p for p in _below(scorer) if p.suffix == ".py" and scorer / "template" not in p.parents
-        )
+        code = itertools.chain.from_iterable(map(_modules, _with_named(scorer)))
         found["scorer"] = _folder(scorer, code, before, seen)
         box = PACKAGE / "sandbox"  # that the scorer starts the candidate in
         found["sandbox"] = _folder(box, box.glob("*.py"), before, seen)
@@ -134,6 +135,22 @@ def _scorer(task: Task) -> Path | None:
     name = next((w for w in task.score if w.startswith("autoresearch_kit.tasks.")), "")
     folder = PACKAGE.joinpath(*name.split(".")[1:-1])
     return folder if name and folder.is_dir() else None
+
+
+def _with_named(scorer: Path) -> list[Path]:
+    """Return a task's folder and those of the tasks that its modules import, and so on."""
+    folders = [scorer]
+    for folder in folders:
+        for module in _modules(folder):
+            text = module.read_text(encoding="utf-8")
+            named = {scorer.parent / name for name in _TASK.findall(text)}
+            folders += sorted(f for f in named - set(folders) if (f / "__init__.py").exists())
+    return folders
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    template = folder / "template"
+    return (p for p in _below(folder) if p.suffix == ".py" and template not in p.parents)
 
 
 def _folder(

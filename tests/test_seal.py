@@ -155,7 +155,16 @@ def test_the_kits_scorer_is_sealed_without_its_template(host, monkeypatch, tmp_p
     (folder / "notes.md").write_text("words\n")
     assert seal.of(host, scored) == first
     (folder / "helper.py").write_text("x = 1\n")
-    assert seal.of(host, scored)["scorer"] != first["scorer"]
+    before = seal.of(host, scored)["scorer"]
+    assert before != first["scorer"]
+    other = folder.with_name("riddle")
+    other.mkdir()
+    (other / "__init__.py").write_text("")
+    assert seal.of(host, scored)["scorer"] == before
+    (folder / "helper.py").write_text("from autoresearch_kit.tasks.riddle import rows\n")
+    named = seal.of(host, scored)["scorer"]
+    (other / "rows.py").write_text("ROWS = 3\n")  # read by another task's scorer
+    assert seal.of(host, scored)["scorer"] not in (before, named)
     box = tmp_path / "autoresearch_kit" / "sandbox"
     box.mkdir()
     (box / "walls.py").write_text("HIGH = True\n")
