@@ -104,8 +104,8 @@ def what_if(args: argparse.Namespace) -> int:
 
 def plot(args: argparse.Namespace) -> int:
     """Draw a picture into a file."""
-    if (args.kind == "response") != bool(args.constant):
-        args.usage("response needs --constant NAME, and no other picture takes it")
+    if args.kind != "response" and args.constant:
+        args.usage("--constant NAME is for response; no other picture takes it")
     import matplotlib as mpl
 
     mpl.use("agg")

@@ -120,7 +120,7 @@ def test_a_campaign_is_exported_and_moved(campaign, main: Shell, tmp_path: Path)
         (("export", "host", "x.txt"), 1, "'x.txt' is none of the files"),
         (("push", "host"), 1, "Expected a remote's name (there are: none)"),
         (("pull", "host", "nowhere"), 1, "Expected a remote's name"),
-        (("plot", "host", "response", "-o", "p.png"), 2, "--constant NAME"),
+        (("plot", "host", "gains", "--constant", "A", "-o", "p.png"), 2, "--constant NAME"),
         (("plot", "host", "progress", "-o", "p.xyz"), 1, "ends in .png, .svg or .pdf"),
         (("plot", "host", "progress"), 2, "required"),
         (("what-if", "host"), 2, "required"),

@@ -545,6 +545,15 @@ def test_the_response_marks_what_was_kept_and_the_best():
     assert scattered(ax, "crashed")[:, 0].tolist() == [0.08]
 
 
+def test_the_constant_that_most_experiments_changed_is_drawn_unless_one_is_named():
+    rare = constants(night()).assign(name="A", changed=False)
+    table = pd.concat([rare, constants(night())])
+    table.attrs = constants(night()).attrs
+    assert plots.response(table).get_xlabel() == "LR"
+    with pytest.raises(ValueError, match="no experiment has a constant, so"):
+        plots.response(table.iloc[:0])
+
+
 def test_words_have_places_of_their_own():
     ax = plots.response(constants(night(), ["relu", "gelu", "relu", True] * 2), "LR")
     assert [t.get_text() for t in ax.get_xticklabels()] == ["relu", "gelu", "True"]

@@ -20,7 +20,9 @@ DECADES = 10.0
 """Largest over smallest value from which the axis is logarithmic."""
 
 
-def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -> Axes:
+def response(
+    constants_table: pd.DataFrame, name: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the metric against one constant, over all experiments that had it.
 
     Experiments that changed the constant are large, those that inherited it small; kept ones are
@@ -33,15 +35,15 @@ def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -
     constants_table
         What `constants` returned: a row for each constant of each experiment.
     name
-        Of the constant.
+        Of the constant; the one that most experiments changed unless given.
     ax
         Where to draw; a new figure unless given.
 
     Raises
     ------
     ValueError
-        When a column is missing, when no experiment has such a constant, or when campaigns have
-        different goals.
+        When a column is missing, when no experiment has such a constant, or any, or when campaigns
+        have different goals.
 
     Examples
     --------
@@ -52,6 +54,7 @@ def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -
         raise ValueError(
             "the table has no columns 'name' and 'value'; expected what ark.constants(...) returns"
         )
+    name = _most_changed(constants_table) if name is None else name
     own = constants_table[constants_table["name"] == name]
     if own.empty:
         known = sorted({str(each) for each in constants_table["name"]})
@@ -73,6 +76,15 @@ def response(constants_table: pd.DataFrame, name: str, ax: Axes | None = None) -
         _draw(ax, rows, changed.to_numpy(), better)
         style.legend_below(ax)
     return ax
+
+
+def _most_changed(table: pd.DataFrame) -> str:
+    """Return the name of the constant of which most changes were measured."""
+    if table.empty:
+        raise ValueError("no experiment has a constant, so there is nothing to draw")
+    measured = table["metric"].notna()
+    changed = table["changed"].astype(bool) & measured if "changed" in table else measured
+    return str((table[changed] if changed.any() else table)["name"].mode().iloc[0])
 
 
 def _numbers(values: pd.Series) -> tuple[Any, list[str]]:
