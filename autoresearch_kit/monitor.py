@@ -15,7 +15,6 @@ from typing import Any
 from autoresearch_kit import progress, render, runner, runs
 from autoresearch_kit.experiment import Experiment
 from autoresearch_kit.runner import Run
-from autoresearch_kit.task import Task
 
 LOOK_SECONDS = 1.0
 LOG_LINES, LOG_BYTES = 30, 4_000
@@ -41,21 +40,15 @@ def announce(run: Run, experiment: Experiment) -> None:
         return
     task = experiment.campaign.task
     seconds = runs.expected_seconds(experiment.campaign) or 0.0
-    words = f"Experiment {experiment.n:04d} trains for {budget(task)}"
+    if not task.train:
+        return
+    words = f"Experiment {experiment.n:04d} trains for {task.budget}"
     print(words + (f"; with set-up about {seconds:.0f} s here." if seconds > 1 else "."))
     if task.clock == "relative" and not experiment.n and os.getloadavg()[0] > BUSY:
         print(
             f"The machine is busy (load {os.getloadavg()[0]:.1f}). What the budget buys is "
             "measured now, once for the campaign: on an idle machine it buys more."
         )
-
-
-def budget(task: Task) -> str:
-    """Return how long a task lets a run train, in words."""
-    if not task.clock:
-        return f"as long as it likes, at most {task.timeout_seconds:g} s"
-    kinds = {"wall": "wall time", "cpu": "CPU time", "relative": "the baseline's CPU time"}
-    return f"{task.budget_seconds:g} s of {kinds[task.clock]}"
 
 
 def page(run: Run, experiment: Experiment) -> render.Page:
@@ -113,7 +106,7 @@ def _show_live(run: Run, experiment: Experiment) -> None:
         run={
             "title": _title(run),
             "campaign": run.tag,
-            "budget": budget(experiment.campaign.task),
+            "budget": experiment.campaign.task.budget,
             "best": _best(experiment),
         },
         now=figures(run.state),

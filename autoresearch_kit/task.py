@@ -130,6 +130,16 @@ class Task:
         """Who measures the metric: ``kit`` (a trusted scorer) or ``printed`` (the script)."""
         return "kit" if self.score else "printed"
 
+    @property
+    def budget(self) -> str:
+        """How long a run may train, in words; that it doesn't, where the scorer runs the code."""
+        if not self.train:
+            return "no training, the scorer runs it"
+        if not self.clock:
+            return f"as long as it likes, at most {self.timeout_seconds:g} s"
+        kinds = {"wall": "wall time", "cpu": "CPU time", "relative": "the baseline's CPU time"}
+        return f"{self.budget_seconds:g} s of {kinds[self.clock]}"
+
     def gain(self, delta: float) -> float:
         """Return how much better the metric is after a change by `delta`; negative: worse."""
         return -delta if self.goal == "minimize" else delta

@@ -184,6 +184,10 @@ def test_the_rules_say_what_disqualifies_and_that_records_are_data(tmp_path: Pat
         ),
         (TOML.replace('"wall"', '""'), ["keeps its own time", "longer than 600 s"]),
         (TOML.replace("wall", "cpu") + "memory_gb = 2\n", ["60 CPU seconds", "Memory: 2 GB"]),
+        (
+            re.sub("train = .*", 'score = ["python", "s.py"]', TOML),
+            ["a trusted scorer runs the code", "nothing is trained"],
+        ),
     ],
 )
 def test_the_contract_is_told_and_where_things_lie_is_not(

@@ -300,8 +300,13 @@ _LANGUAGES = {".py": "python", ".toml": "toml", ".md": "markdown", ".json": "jso
 def _task(task: Task) -> str:
     """Return what the contract fixes; where things lie on this machine is nobody's business."""
     better = "lower" if task.goal == "minimize" else "higher"
-    measured = (
+    trusted = (
         "a trusted scorer measures it after the run, with data that the run never sees"
+        if task.train
+        else "a trusted scorer runs the code and measures it, with data that the code can't foresee"
+    )
+    measured = (
+        trusted
         if task.score
         else f"the program itself prints it, as `{task.metric}: number`; keep that line and what "
         "it means"
@@ -319,6 +324,8 @@ def _task(task: Task) -> str:
 
 
 def _budget(task: Task) -> str:
+    if not task.train:
+        return "nothing is trained; the scorer decides how long the code may take."
     end = f"A run that takes longer than {task.timeout_seconds:g} s as a whole is a crash."
     if not task.clock:
         return f"the program keeps its own time. {end}"

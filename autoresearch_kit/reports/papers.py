@@ -76,15 +76,16 @@ def _loop(digest: Digest) -> str:
         if digest.experiments[0].scored_by == "kit"
         else "the script itself printed"
     )
+    budget = " for a fixed budget" if task and task.train and task.clock else ""
     return (
         f"Following \\citet{{karpathy2026autoresearch}}, changes of {files} were proposed one by "
-        f"one, each on the best state so far; each was run for a fixed budget, {judge} {metric}, "
+        f"one, each on the best state so far; each was run{budget}, {judge} {metric}, "
         "and a rule that was fixed beforehand kept or discarded it."
     )
 
 
 def _budget(digest: Digest) -> Iterator[str]:
-    if task := digest.task:
+    if (task := digest.task) and task.train:
         if not task.clock:
             yield f"A run was ended after {task.timeout_seconds:g} seconds at the latest."
         else:
