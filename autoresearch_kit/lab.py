@@ -41,7 +41,7 @@ class Lab:
         return {
             "lab": self.path,
             "task": f"{self.task.name}, profile {self.task.profile or 'none'}, "
-            f"{self.task.budget} a run",
+            f"each run: {self.task.budget}",
             "campaigns": ", ".join(sorted(tags(self.path))) or "none yet",
         }
 
