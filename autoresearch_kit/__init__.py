@@ -22,6 +22,7 @@ from autoresearch_kit._version import __version__
 if TYPE_CHECKING:
     from autoresearch_kit import errors, plots, policies, stats
     from autoresearch_kit.ablations import ablate
+    from autoresearch_kit.adoption import Adoption, new_task
     from autoresearch_kit.audits import audit
     from autoresearch_kit.blames import blame
     from autoresearch_kit.campaign import Campaign, open_campaign
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LLM",
     "TPE",
+    "Adoption",
     "Campaign",
     "Command",
     "Experiment",
@@ -79,6 +81,7 @@ __all__ = [
     "history",
     "methods",
     "new_lab",
+    "new_task",
     "open_campaign",
     "overnight",
     "override",
@@ -103,6 +106,8 @@ __all__ = [
 # Loaded on first use: a run's supervisor imports this package too and must start at once.
 _HOME = {
     "ablate": "ablations",
+    "Adoption": "adoption",
+    "new_task": "adoption",
     "audit": "audits",
     "blame": "blames",
     "Campaign": "campaign",

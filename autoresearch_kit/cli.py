@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
             help="an environment variable that the agent of command gets, such as its key",
         )
 
+    _add_new_task(commands, shape)
     night = command(
         "overnight",
         "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
@@ -220,6 +221,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_new_task(commands: Any, shape: dict[str, Any]) -> None:
+    """Add the command that makes a task of a repository that has none yet."""
+    words = "Make a task of a repository of your own: check it, try it, write its task.toml."
+    example = "--edit squeeze.py --metric bits_per_byte --score 'python score.py' --data data"
+    made = commands.add_parser(
+        "new-task",
+        help=words,
+        description=f"{words} Nothing is committed.",
+        epilog=f"example:\n  {PROG} new-task labs/first {example}",
+        **shape,
+    )
+    add = made.add_argument
+    add("lab", metavar="PATH", help="a git repository")
+    several = {"action": "append", "metavar": "FILE"}
+    add("--edit", required=True, help="what may change; may be given again", **several)
+    add("--metric", required=True, metavar="NAME", help="the number that decides")
+    add("--goal", choices=("minimize", "maximize"), default="minimize", help="(minimize)")
+    add("--unit", default="", metavar="WORD", help="of the number")
+    add("--score", metavar="COMMAND", help="the trusted command that measures it")
+    add("--train", metavar="COMMAND", help="the untrusted command that runs before it")
+    several = {"action": "append", "metavar": "FOLDER"}
+    add("--data", help="data outside of git that the scorer sees; may be given again", **several)
+    add("--name", help="what the task is called (the folder's name)")
+
+
 def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]) -> None:
     """Add the commands that read a history, and those that carry it elsewhere."""
     history = command(
@@ -254,7 +280,7 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
     plot = command("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
     plot.add_argument("kind", choices=PICTURES, help=f"one of {', '.join(PICTURES)}")
     plot.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where to")
-    plot.add_argument("--constant", metavar="NAME", help="with response: of which constant")
+    plot.add_argument("--constant", metavar="NAME", help="of response (the most changed one)")
     report = command(
         "report", "Write what happened as a notebook, or as a page.", "night.ipynb", reads=True
     )

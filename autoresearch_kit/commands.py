@@ -12,6 +12,7 @@ from typing import Any
 
 from autoresearch_kit import (
     ablations,
+    adoption,
     audits,
     dashboards,
     evening,
@@ -41,6 +42,13 @@ LIMITS = (
     "queue",
     "min_free_gb",
 )
+
+
+def new_task(args: argparse.Namespace) -> int:
+    """Make a task of a repository that has none yet."""
+    words = ("edit", "metric", "goal", "unit", "score", "train", "data", "name")
+    print(adoption.new_task(args.lab, **{word: getattr(args, word) for word in words}))
+    return 0
 
 
 def overnight(args: argparse.Namespace) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
 
 from autoresearch_kit import git, task
 from autoresearch_kit.errors import TaskError
@@ -22,6 +23,10 @@ ORIGINAL = {
     "unit": "bits/byte",
 }
 """What karpathy/autoresearch (program.md, commit 228791f) prescribes in words."""
+
+
+Read: TypeAlias = Callable[[str], bytes | None]
+"""Returns the content of a host's file by its path in the host, None when it isn't there."""
 
 
 def given(contract: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,14 +56,123 @@ def of(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
         When the host has no task and too little is given, or names what isn't there.
     """
     fixed = _agreed(path, commit, given)
+    check(path, fixed, lambda name: git.read_bytes(path, commit, name), f"commit {commit[:7]}")
     for edited in fixed.edit:
-        if git.read_bytes(path, commit, edited) is None:
+        if git.text(path, "ls-tree", commit, "--", edited).startswith("120000"):
             raise TaskError(
-                f"edit names {edited!r}, which is not in commit {commit[:7]} of {path}. "
+                f"edit names {edited!r}, which is a link in {path}: whoever writes it could let it "
+                "point at what nobody may read. Name the file that it points at."
+            )
+    return fixed
+
+
+def check(path: Path, fixed: Task, read: Read, where: str) -> None:
+    """Raise unless what a task names is there, and no proposal can change what measures it.
+
+    Parameters
+    ----------
+    path
+        The host.
+    read, where
+        What it holds, and what that is called in messages: ``commit 1a2b3c4``.
+
+    Raises
+    ------
+    TaskError
+        When a file or program is missing, or `edit` names a file of the scorer.
+    """
+    for edited in fixed.edit:
+        if read(edited) is None:
+            raise TaskError(
+                f"edit names {edited!r}, which is not in {where} of {path}. "
                 "Commit the file first, or name another one."
             )
-    _check_command(path, commit, fixed)
-    return fixed
+    _check_command("train", fixed.train, fixed.command(path), read, f"{where} of {path}")
+    command = fixed.score
+    _check_command("score", command, command, read, f"{where} of {path}")
+    if shared := [file for file in files_of(command, read) if file in fixed.edit]:
+        how = f"edit names {shared[0]!r}, which score={' '.join(command)!r} runs"
+        if shared[0] != script(command, read):
+            how += f" or imports at its top ({', '.join(files_of(command, read))})"
+        raise TaskError(
+            f"{how}. A scorer is taken from the baseline, so no proposal could change that part of "
+            "it, and the number would be that of another program. Take the file out of edit; or "
+            "let the scorer start it as a program: autoresearch_kit.scorer.ask(...)."
+        )
+
+
+def script(command: Sequence[str], read: Read) -> str:
+    """Return the host's own file that a command of Python runs; "" when it runs something else."""
+    words = [word for word in command[1:] if word == "-m" or not word.startswith("-")]
+    if not words or not Path(command[0]).name.startswith("python"):
+        return ""
+    if words[0] != "-m":
+        name = str(PurePosixPath(words[0]))
+        return name if name.endswith(".py") and not name.startswith("/") else ""
+    names = _places(".".join(words[1:2]), PurePosixPath())
+    names += [f"{name.removesuffix('__init__.py')}__main__.py" for name in names[-2:-1]]
+    return next((name for name in reversed(names) if read(name) is not None), "")
+
+
+def files_of(command: Sequence[str], read: Read, *, deep: bool = False) -> list[str]:
+    """Return a command's own script and the files of the host that it imports, and these again.
+
+    Parameters
+    ----------
+    deep
+        Also what is imported inside functions, and scripts that a text in them names: all that
+        belongs to it, not only what is sure to run.
+    """
+    first = script(command, read)
+    by_path = first in [str(PurePosixPath(word)) for word in command[1:]]
+    # Python looks beside a script, but a module is looked for from the top of the host.
+    top = PurePosixPath(first).parent if by_path else PurePosixPath()
+    packages = [] if by_path else [str(at / "__init__.py") for at in PurePosixPath(first).parents]
+    found, todo = list[str](), [*packages, first] if first else []
+    while todo:
+        name = todo.pop()
+        if name in found or (content := read(name)) is None:
+            continue
+        found.append(name)
+        try:
+            tree = ast.parse(content)
+        except (SyntaxError, ValueError):
+            continue  # whoever runs it is told
+        todo += _named(tree, PurePosixPath(name), top, deep=deep)
+    return found
+
+
+def _named(tree: ast.Module, file: PurePosixPath, top: PurePosixPath, *, deep: bool) -> list[str]:
+    """Return the paths in a host that a file may import, whether they are there or not."""
+    names: list[str] = []
+    for node in ast.walk(tree) if deep else _at_top(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                names += _places(alias.name, top)
+        elif isinstance(node, ast.ImportFrom):
+            base = file.parents[node.level - 1] if 0 < node.level <= len(file.parents) else top
+            names += _places(node.module or "", base)
+            for alias in node.names:
+                names += _places(".".join(filter(None, (node.module, alias.name))), base)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            path = PurePosixPath(node.value[:500])
+            if path.suffix == ".py" and not path.is_absolute() and ".." not in path.parts:
+                names += [str(path), str(file.parent / path)]
+    return names
+
+
+def _at_top(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield what runs as soon as a file is imported; a branch may be for another process."""
+    yield from (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _places(module: str, base: PurePosixPath) -> list[str]:
+    """Return where the files of a dotted module, and of the packages around it, may lie."""
+    found, at = list[str](), base
+    for part in filter(None, module.split(".")):
+        at /= part
+        found += [str(at / "__init__.py"), f"{at}.py"]
+    return found
 
 
 def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
@@ -75,22 +189,30 @@ def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
                 "train='python train.py', metric='val_loss', goal='minimize')"
             )
         base = dict(ORIGINAL)
-    elif missing := [key for key in ("train", "metric") if key not in given]:
+    elif "metric" not in given or not {"train", "score"} & set(given):
+        missing = next(key for key in ("train", "metric") if key not in given)
         raise TaskError(
-            f"{missing[0]}= is missing: a host needs edit= (what may change), train= (the "
+            f"{missing}= is missing: a host needs edit= (what may change), train= (the "
             "command) and metric= (the name of the number that it prints)."
         )
     return task.make({"name": path.name, **base, **given})
 
 
-def _check_command(path: Path, commit: str, fixed: Task) -> None:
+def _check_command(
+    key: str, words: Sequence[str], command: Sequence[str], read: Read, where: str
+) -> None:
     """Catch a misspelt program or script now rather than after the first run."""
-    command = fixed.command(path)
-    if command and shutil.which(command[0], path=os.environ.get("PATH")) is None:
-        raise TaskError(f"train={' '.join(fixed.train)!r}: there is no program {command[0]!r}")
+    if not command:
+        return
+    program = command[0]
+    own = "/" in program and read(str(PurePosixPath(program))) is not None
+    kits = key == "score" and program in ("python", "python3")
+    if not (own or kits) and shutil.which(program, path=os.environ.get("PATH")) is None:
+        place = f" in {where}" if "/" in program else ""
+        raise TaskError(f"{key}={' '.join(words)!r}: there is no program {program!r}{place}")
     scripts = [word for word in command[1:2] if word.endswith(".py") and not word.startswith("/")]
-    if scripts and git.read_bytes(path, commit, scripts[0]) is None:
+    if scripts and read(str(PurePosixPath(scripts[0]))) is None:
         raise TaskError(
-            f"train={' '.join(fixed.train)!r}: {scripts[0]} is not in commit {commit[:7]} "
-            f"of {path}; correct the name, or commit the file."
+            f"{key}={' '.join(words)!r}: {scripts[0]} is not in {where}; correct the name, or "
+            "commit the file."
         )

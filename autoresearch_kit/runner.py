@@ -117,6 +117,8 @@ def launch(run_dir: Path, job: str) -> None:
     job
         ``"train"`` or ``"score"``.
     """
+    while job == "score" and (run_dir / "score.json").exists() and is_alive(run_dir, job):
+        time.sleep(POLL_SECONDS)  # it has said what it found and is about to end
     with try_lock(run_dir / f"{job}.lock") as lock:
         if lock is None:
             return

@@ -42,6 +42,7 @@ from autoresearch_kit.git.objects import resolve as resolve
 from autoresearch_kit.git.objects import size as size
 from autoresearch_kit.git.objects import write_tag as write_tag
 from autoresearch_kit.git.objects import write_tree as write_tree
+from autoresearch_kit.git.process import borrowing as borrowing
 from autoresearch_kit.git.process import call as call
 from autoresearch_kit.git.process import check_tag as check_tag
 from autoresearch_kit.git.process import common_dir as common_dir

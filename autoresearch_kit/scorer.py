@@ -1,0 +1,395 @@
+"""What a scorer of one's own is made of: `main`, `ask`, `take` and `Crash`.
+
+    from autoresearch_kit.scorer import Crash, ask, main
+
+    def score(data):
+        text = (data / "val.txt").read_bytes()
+        packed = ask(["python", "squeeze.py", "pack"], input=text)
+        if ask(["python", "squeeze.py", "unpack"], input=packed) != text:
+            raise Crash("what was unpacked is another text")
+        return 8 * len(packed) / len(text)
+
+    main(score)
+
+Such a script is trusted: it comes from the baseline, runs outside the sandbox and sees the hidden
+data. So the candidate's code runs in `ask` and nowhere else: nothing here imports it, and whatever
+comes back is a claim to be checked.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import inspect
+import json
+import math
+import numbers
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autoresearch_kit import records, sandbox
+from autoresearch_kit.files import read_untrusted
+from autoresearch_kit.tree import Tree
+from autoresearch_kit.workplace import disk_used, last_error, remove_odd
+
+MOST_BYTES = 16 << 20
+MEMORY = 4 << 30
+WRITTEN, MOST_FILES = 1 << 30, 100_000  # bytes and files that it may leave
+LOOK_SECONDS = 0.2  # between two looks at memory and disk
+PIECE = 1 << 16
+KEPT = 8 << 10  # bytes of stderr
+REASON_CHARACTERS = 300
+SHOWN_LINES = 20
+
+_FOLDERS = {"code": "CODE_DIR", "run": "RUN_DIR", "data": "DATA_DIR", "out": "SCORE_DIR"}
+_GIVEN = _FOLDERS | {"split": "SPLIT", "seed": "SEED"}
+_KINDS = {
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
+}
+_FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,6})', re.MULTILINE)
+_boxed: list[bool] = []
+"""Of each program that `ask` has started, whether it was in the sandbox."""
+
+
+class Crash(Exception):
+    """The candidate is at fault; the text is the reason on its record, and goes into prompts."""
+
+
+def main(score: Callable[..., Any]) -> None:
+    """Call `score`, print its result as one JSON object, and end the process when it fails.
+
+    Parameters
+    ----------
+    score
+        A function that asks by name for what it needs: `code` (the candidate's files, read-only by
+        contract), `run` (what its training left), `data` (the first data folder, whole), `out` (for
+        files of its own), all of them a `Path`; `split` (``val``, or ``test`` in an audit), `seed`
+        (1, 2, 3, ...: anybody can guess it, so what a candidate must not foresee comes from
+        ``random.SystemRandom``). It returns the metric, or a dict with it as ``value``; anything
+        else in the dict stays in the run's ``score.json``.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 and one line on stderr, when anything but `Crash` was raised, or the result is
+        no number: that is the scorer's own fault and no verdict. A number that isn't finite is the
+        candidate's: a crash.
+
+    Notes
+    -----
+    The result says ``sandboxed``: whether all that `ask` started was in the sandbox. A score that
+    asked nobody is that of a sandboxed training, if there was one; a scorer that starts candidates
+    by `ark.untrusted` itself returns its own ``"sandboxed": True``. With `split` among what it asks
+    for, the result says which split was measured, so that audits use the sealed one.
+
+    In a shell, from a checkout: ``DATA_DIR=data python score.py``.
+    """
+    _boxed.clear()
+    trained = Path(os.environ.get("RUN_DIR", "")).is_dir() and "RUN_DIR" in os.environ
+    try:
+        given = _given(score)
+        result = {"split": given["split"]} if "split" in given else {}
+        try:
+            result |= _checked(score(**given))
+        except Crash as crash:
+            result["crash"] = records.clean(str(crash), REASON_CHARACTERS) or "no reason was given"
+        result.setdefault("sandboxed", all(_boxed) if _boxed else trained)
+        line = json.dumps(result)
+    except Exception as error:
+        said = f"{_place(error, score)}{type(error).__name__}: {error}"
+        print(records.clean(said), file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+    print(f"\n{line}", flush=True)  # on a line of its own, whatever was printed before
+
+
+def ask(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    input: bytes = b"",
+    seconds: float = 60.0,
+    read: Iterable[str | os.PathLike[str]] = (),
+    write: Iterable[str | os.PathLike[str]] = (),
+    env: Mapping[str, str] | None = None,
+    most_bytes: int = MOST_BYTES,
+    memory: int = MEMORY,
+    quote: bool = False,
+) -> bytes:
+    """Run a candidate's program in the sandbox and return what it prints.
+
+    It starts in its own files, which it can read and not write, and sees nothing else: no data, no
+    network, no other process, no earlier `ask`. When it has ended, or is to be ended, nothing of it
+    is left.
+
+    Parameters
+    ----------
+    argv
+        Program and arguments; ``python`` is the interpreter that runs the scorer.
+    input
+        What it reads from stdin.
+    seconds
+        Wall-clock limit.
+    read, write
+        Files and folders that it may see, or change, beside its own. Never name hidden data. After
+        the call links, pipes and sockets are gone from `write`.
+    env
+        Environment variables beside SEED.
+    most_bytes
+        Bytes that it may print, to stdout and to stderr each.
+    memory
+        Bytes that it may use, all its processes together.
+    quote
+        Put its last line of stderr into the reason of a crash, printable and at most 300
+        characters. False because reasons go into the history and into the prompts of proposers,
+        and code that has seen hidden input can write it there: 300 characters for each crash. A
+        crash then says only the exit status, which of Python's own exceptions it was, and the line
+        in one of its own files: some 20 bits. A person finds the rest in ``score.txt`` in the run's
+        folder. True is right where `input` is no secret.
+
+    Raises
+    ------
+    Crash
+        When it can't be started from its files, ends with another status than 0, takes too long,
+        prints too much or uses too much memory.
+    FileNotFoundError
+        When there is no such program on this machine, or nothing at a path of `read` or `write`.
+    TypeError, ValueError
+        When an argument makes no sense.
+    """
+    if isinstance(argv, str) or not argv:
+        raise TypeError(f"argv = {argv!r}; expected a list, such as ['python', 'main.py']")
+    if not isinstance(input, bytes | bytearray | memoryview):
+        raise TypeError(f"input is {type(input).__name__}; expected bytes, such as text.encode()")
+    code = Path(os.environ.get("CODE_DIR") or ".").resolve()
+    words = [os.fspath(word) for word in argv]
+    name = next((Path(word).name for word in words if word.endswith(".py")), words[0])
+    if words[0] in ("python", "python3"):
+        words[0] = sys.executable
+    shown, written = [_given_to(path) for path in read], [_given_to(path) for path in write]
+    _boxed.append(sandbox.unavailable() is None)
+    variables = {"SEED": os.environ.get("SEED", "0"), "PYTHONHASHSEED": "0"}
+    process = sandbox.untrusted(
+        words,
+        read=[code, *shown],
+        write=written,
+        cwd=code,
+        env=variables | dict(env or {}),
+        file_size=WRITTEN,
+        memory=memory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    talk = _Talk(process, name, memoryview(input), most_bytes)
+    folders = [path for path in written if path.is_dir()]
+    try:
+        talk.go_on(seconds, memory, folders)
+    finally:
+        sandbox.kill(process)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        for folder in folders:
+            remove_odd(folder)
+    if process.returncode:
+        raise Crash(f"{name} {_ended(process.returncode)}{talk.why(code, quote=quote)}")
+    return bytes(talk.said)
+
+
+def take(path: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> bytes:
+    """Return the content of a file that a candidate left; never that of a file elsewhere.
+
+    Raises
+    ------
+    Crash
+        When there is no regular file (a link is none), or it is larger than `most_bytes`.
+    """
+    name = Path(path).name
+    try:
+        content = read_untrusted(Path(path), most_bytes + 1)
+    except OSError:
+        raise Crash(f"it left no regular file {name}") from None
+    if len(content) > most_bytes:
+        raise Crash(f"the file {name} that it left has more than {most_bytes:,} bytes")
+    return content
+
+
+class _Talk:
+    """Feeds a program and hears it, both within bounds; whoever made it ends the program."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], name: str, given: memoryview, most: int
+    ) -> None:
+        self._process, self._name, self._left, self._most = process, name, given, most
+        self.said, self._complaint, self._complained = bytearray(), b"", 0
+        self._open = {"stdout", "stderr"}
+        self._looks = selectors.DefaultSelector()
+        ways = (("stdin", selectors.EVENT_WRITE), *((n, selectors.EVENT_READ) for n in self._open))
+        for which, way in ways:
+            pipe = getattr(process, which)
+            os.set_blocking(pipe.fileno(), False)
+            self._looks.register(pipe, way, which)
+
+    def go_on(self, seconds: float, memory: int, folders: Sequence[Path]) -> None:
+        """Return when the program has ended; raises `Crash` when it must be ended."""
+        began = time.monotonic()
+        late, next_look, tree = began + seconds, began + LOOK_SECONDS, None
+        with self._looks:
+            while self._open or self._process.poll() is None:
+                now = time.monotonic()
+                if now > late:
+                    raise Crash(f"{self._name} took more than {seconds:g} s")
+                if now > next_look:
+                    # What is over at once is never looked at: that would cost more than it did.
+                    tree = tree or Tree(self._process.pid)
+                    tree.find()
+                    if tree.memory_bytes(memory) > memory:
+                        raise Crash(f"{self._name} used more than {memory / 1e9:.3g} GB of memory")
+                    if sum(disk_used(folder, MOST_FILES)[0] for folder in folders) > WRITTEN:
+                        raise Crash(f"{self._name} wrote more than {WRITTEN / 1e9:.3g} GB")
+                    next_look = now + LOOK_SECONDS
+                if not self._open:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(min(LOOK_SECONDS, max(0.0, late - now)))
+                    continue
+                for key, _ in self._looks.select(min(LOOK_SECONDS, late - now)):
+                    (self._feed if key.data == "stdin" else self._hear)(key)
+
+    def _feed(self, key: selectors.SelectorKey) -> None:
+        try:
+            self._left = self._left[os.write(key.fd, self._left[:PIECE]) :]
+        except BlockingIOError:
+            return
+        except OSError:  # it has closed its end: it need not read all
+            self._left = self._left[:0]
+        if not self._left:
+            self._looks.unregister(key.fileobj)
+            key.fileobj.close()  # type: ignore[union-attr]
+
+    def _hear(self, key: selectors.SelectorKey) -> None:
+        try:
+            piece = os.read(key.fd, PIECE)
+        except BlockingIOError:
+            return
+        if not piece:
+            self._looks.unregister(key.fileobj)
+            self._open.discard(key.data)
+        elif key.data == "stdout":
+            self.said += piece
+        else:
+            self._complained += len(piece)
+            self._complaint = (self._complaint + piece)[-KEPT:]
+        if max(len(self.said), self._complained) > self._most:
+            raise Crash(f"{self._name} printed more than {self._most:,} bytes to {key.data}")
+
+    def why(self, code: Path, *, quote: bool) -> str:
+        """Return what may be told of its complaint, and show the rest to a person."""
+        text = self._complaint.decode(errors="replace")
+        for line in text.splitlines()[-SHOWN_LINES:]:
+            # Behind a bar nothing looks like an error of the scorer itself.
+            print(f"| {records.clean(line)}", file=sys.stderr)
+        said = last_error(text)
+        if quote:
+            return f": {said}" if said else ""
+        kind = re.match(r"(?:\w+\.)*(\w+)\b", said)
+        known = f": {kind[1]}" if kind and kind[1] in _KINDS else ""
+        return known + next((f" at line {n} of {name}" for name, n in _frames(text, code)), "")
+
+
+def _frames(text: str, code: Path) -> Iterator[tuple[str, int]]:
+    """Yield places of a traceback that are real lines of the candidate's files, innermost first."""
+    for path, number in reversed(_FRAME.findall(text)):
+        with contextlib.suppress(OSError, ValueError):
+            file = code / path
+            name = str(file.relative_to(code))
+            if ".." not in name and file.suffix == ".py":
+                content = read_untrusted(file, PIECE)
+                if 0 < int(number) <= content.count(b"\n") + 1:
+                    yield name, int(number)
+
+
+def _given(score: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a function asks for by the names of its parameters."""
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(score).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name not in _GIVEN:
+            if parameter.default is not parameter.empty:
+                continue
+            raise TypeError(f"it asks for {name!r}; there are {', '.join(_GIVEN)}")
+        found[name] = _value_of(name)
+    return found
+
+
+def _value_of(name: str) -> Any:
+    said = os.environ.get(_GIVEN[name], "")
+    if name == "split":
+        return said or "val"
+    if name == "seed":
+        return int(said or 1)
+    if name == "code":
+        return Path(said or ".").resolve()
+    if not said:
+        hint = 'data = ["data"] in task.toml sets it, or ' if name == "data" else ""
+        raise LookupError(
+            f"it asks for {name}, but {_GIVEN[name]} is not set; {hint}by hand: "
+            f"{_GIVEN[name]}=FOLDER python {Path(sys.argv[0]).name}"
+        )
+    folder = Path(said).absolute()
+    if name in ("run", "out"):
+        folder.mkdir(parents=True, exist_ok=True)  # where nothing was trained there is none
+    return folder
+
+
+def _checked(said: Any) -> dict[str, Any]:
+    """Return a result with a finite number as its value."""
+    result = dict(said) if isinstance(said, Mapping) else {"value": said}
+    if "value" not in result:
+        raise TypeError(f"score returned a dict without 'value': {', '.join(map(str, result))}")
+    value = result["value"]
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"score returned {value!r:.80}; expected a number, or a dict with 'value'")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Crash(f"its score is {number}, expected a finite number")
+    return result | {"value": number}
+
+
+def _given_to(path: str | os.PathLike[str]) -> Path:
+    """Return a path that may be shown; what training should have left and didn't is a crash."""
+    place = Path(path).absolute()
+    run = os.environ.get("RUN_DIR")
+    if run and place != Path(run) and place.is_relative_to(run):
+        parts = [place, *(above for above in place.parents if above.is_relative_to(run))]
+        if not place.exists() or any(part.is_symlink() for part in parts[:-1]):
+            raise Crash(f"it left no {place.relative_to(run)}")
+    return place
+
+
+def _ended(status: int) -> str:
+    number = -status if status < 0 else status - 128
+    if number in {int(one) for one in signal.Signals}:
+        return f"was ended by {signal.Signals(number).name}"
+    return f"ended with status {status}"
+
+
+def _place(error: Exception, score: Callable[..., Any]) -> str:
+    """Return where in the scorer's own file an error came up."""
+    file = getattr(getattr(score, "__code__", None), "co_filename", "")
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f", line {frame.lineno}" for frame in frames if frame.filename == file]
+    return f"{Path(file).name}{lines[-1] if lines else ''}: " if file else ""

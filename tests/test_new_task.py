@@ -1,0 +1,379 @@
+"""A repository of one's own becomes a task: what is checked, what is tried, what is written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import autoresearch_kit as ark
+from autoresearch_kit import adoption, cli, errors, git, runner, sandbox
+from autoresearch_kit import task as tasks
+from tests.conftest import PRINTED
+from tests.conftest import git as run_git
+from tests.shell import in_shell
+
+pytestmark = pytest.mark.filterwarnings("ignore:code under experiment runs without a sandbox")
+GUESS = "GUESS = 3.0\nprint(GUESS)\n"
+SCORE = """\
+from autoresearch_kit.scorer import ask, main
+
+def score(data):
+    return abs(float(ask(["python", "guess.py"])) - float((data / "val.txt").read_text()))
+
+main(score)
+"""
+FIELDS = {"edit": "guess.py", "metric": "error", "score": "python score.py", "data": "data"}
+BOXED = sandbox.unavailable() is None
+
+
+@pytest.fixture
+def host(make_host: Callable[..., Path]) -> Path:
+    """Return a repository with a program in git, hidden data and a scorer that isn't in it yet."""
+    repo = make_host({"guess.py": GUESS, ".gitignore": "data/\n"})
+    (repo / "data").mkdir()
+    (repo / "data" / "val.txt").write_text("10")
+    (repo / "score.py").write_text(SCORE)
+    return repo
+
+
+def example_in(text: str) -> str:
+    """Return the scorer that a message shows."""
+    _, found, rest = text.partition('    """')
+    lines = (found + rest).partition("main(score)")
+    return textwrap.dedent("".join(lines[:2])) + "\n"
+
+
+def test_a_repository_becomes_a_task(host: Path) -> None:
+    head, refs = git.head(host), run_git(host, "for-each-ref")
+    made = ark.new_task(host, **FIELDS, unit="units")
+    assert (host / "task.toml").read_text() == (
+        'name = "host"\nedit = ["guess.py"]\nscore = ["python", "score.py"]\n'
+        'metric = "error"\nunit = "units"\ndata = ["data"]\n'
+    )
+    assert made.values == (7.0, 7.0)
+    assert made.sandboxed is BOXED
+    assert made.to_commit == ("score.py", "task.toml")
+    said = repr(made)
+    for words in ("error 7 units, to minimize", "the same number", "nothing reads SEED:"):
+        assert words in said
+    assert f"git -C {host} add score.py task.toml" in said
+    assert f"ark.open_campaign({str(host)!r}, tag=" in said
+    assert "error 7 units" in made._repr_html_()
+    # Nothing was committed, and there is nothing new but the one file.
+    assert (git.head(host), run_git(host, "for-each-ref")) == (head, refs)
+    assert run_git(host, "status", "--porcelain") == "?? score.py\n?? task.toml"
+    assert not (host / ".git" / "autoresearch").exists()
+    # What it says to type begins a campaign, and the same call is no mistake.
+    shell, python = made.todo.split("campaign = ")
+    for line in shell.splitlines():
+        subprocess.run(shlex.split(line), check=True, capture_output=True)
+    campaign = eval(python.splitlines()[0], {"ark": ark})
+    assert campaign.task == made.task
+    again = ark.new_task(host, **FIELDS, unit="units")
+    assert again.to_commit == ()
+    assert "git" not in again.todo
+    assert ark.baseline(campaign).value == made.values[0]
+    assert campaign.records()[0].scored_by == "kit"
+    assert campaign.records()[0].sandboxed is BOXED
+    # Whoever would rather look the answer up is told no more than that it isn't there.
+    parts = ("", *(host / "data" / "val.txt").parts[1:])  # a whole path would be refused
+    peek = f"print(open('/'.join({parts})).read())\n"
+    if BOXED:
+        proposal = ark.propose(campaign, by=ark.Human(edit=peek), idea="look")
+        crash = ark.score(ark.train_5min(ark.apply(proposal)))
+        assert crash.status == "crash"
+        said = "guess.py ended with status 1: FileNotFoundError at line 1 of guess.py"
+        assert crash.reason == said
+
+
+def test_another_task_is_never_overwritten(host: Path) -> None:
+    other = 'name = "host"\nedit = ["guess.py"]\ntrain = ["python", "guess.py"]\n'
+    (host / "task.toml").write_text(other)
+    with pytest.raises(errors.TaskError, match=r"says train = \('python', 'guess.py'\), not \(\)"):
+        ark.new_task(host, **FIELDS)
+    assert (host / "task.toml").read_text() == other
+
+
+def test_the_same_task_stays_as_it_is_written(host: Path) -> None:
+    task = tasks.make({"name": "x", "edit": ("guess.py",), "score": ("x",)})
+    text = f"# mine\n{task.toml()}"
+    (host / "task.toml").write_text(text)
+    assert adoption._agreed_text(host, task) == text
+
+
+@pytest.mark.parametrize("given", [{}, {"score": "python judge.py"}])
+def test_without_a_scorer_the_error_shows_one_that_works(
+    make_host: Callable[..., Path], given: dict[str, str]
+) -> None:
+    program = "import sys\nprint('\\n'.join(sorted(sys.stdin.read().split(), key=int)))\n"
+    host = make_host({"sort.py": program})
+    with pytest.raises(errors.TaskError) as caught:
+        ark.new_task(host, edit="sort.py", metric="seconds", **given)
+    assert [path.name for path in host.iterdir()] != ["score.py"]
+    if given:
+        assert "score names judge.py, which is not in" in str(caught.value)
+        return
+    (host / "score.py").write_text(example_in(str(caught.value)))
+    made = ark.new_task(host, edit="sort.py", metric="seconds", unit="s")
+    assert made.task.score == ("python", "score.py")
+    assert all(0 < value < 60 for value in made.values)
+    assert made.values[0] != made.values[1]
+    assert "apart" in repr(made)
+    assert "differ although nothing reads SEED" in repr(made)
+
+
+def test_a_script_that_prints_its_number_is_told_that_it_is_trusted(
+    make_host: Callable[..., Path],
+) -> None:
+    host = make_host({"fit.py": PRINTED})
+    command = f"{sys.executable} fit.py"
+    made = ark.new_task(host, edit="fit.py", metric="val_loss", train=command)
+    assert len(made.values) == 1
+    assert "scored_by: printed" in repr(made)
+    assert "The script measures itself" in repr(made)
+    assert 'ask(["python", "fit.py"]' in example_in(repr(made))
+    assert made.sandboxed is BOXED
+    assert made.task.score == ()
+    (host / "fit.py").write_text(PRINTED.replace("val_loss", "other"))
+    run_git(host, "commit", "-qam", "another name")
+    with pytest.raises(errors.TaskError, match=r"can't be measured: .*expected 'val_loss: 1.23'"):
+        ark.new_task(host, edit="fit.py", metric="val_loss", train=command)
+
+
+def test_what_was_trained_is_scored_twice(make_host: Callable[..., Path]) -> None:
+    write = "import os\nopen(os.environ['RUN_DIR'] + '/model', 'w').write(os.environ['SEED'])\n"
+    score = (
+        "from autoresearch_kit.scorer import main, take\n"
+        "def score(run, seed): return 10 * float(take(run / 'model')) + seed\n"
+        "main(score)\n"
+    )
+    host = make_host({"fit.py": write, "score.py": score})
+    made = ark.new_task(
+        host, edit="fit.py", metric="x", train=f"{sys.executable} fit.py", score="python score.py"
+    )
+    assert made.values == (11.0, 12.0)
+    assert "trained once and scored twice" in repr(made)
+    assert "nothing reads SEED" not in repr(made)
+    assert made.sandboxed is BOXED
+
+
+def test_a_candidate_that_ran_outside_the_sandbox_is_not_called_sandboxed(host: Path) -> None:
+    (host / "score.py").write_text(
+        "import subprocess, sys, os\nfrom autoresearch_kit.scorer import main\n"
+        "def score(code):\n"
+        "    return float(subprocess.check_output([sys.executable, code / 'guess.py']))\n"
+        "main(score)\n"
+    )
+    made = ark.new_task(host, edit="guess.py", metric="x", score="python score.py")
+    assert made.sandboxed is False
+    if BOXED:
+        assert "no: nothing ran in ask or ark.untrusted" in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("score", "error", "says"),
+    [
+        ("raise Crash('too bad')", errors.TaskError, "the code as it is at fault: too bad"),
+        ("return 1 / 0", errors.ScorerError, r"score\.py, line 3: ZeroDivisionError"),
+        ("return float(ask(['python', 'gone.py']))", errors.TaskError, "can't open file"),
+    ],
+)
+def test_a_try_that_fails_says_why_and_writes_nothing(
+    host: Path, score: str, error: type[Exception], says: str
+) -> None:
+    head = "from autoresearch_kit.scorer import *\ndef score():\n"
+    (host / "score.py").write_text(f"{head}    {score}\nmain(score)\n")
+    with pytest.raises(error, match=says):
+        ark.new_task(host, **FIELDS)
+    assert not (host / "task.toml").exists()
+
+
+def test_what_is_tried_is_what_will_be_committed(host: Path) -> None:
+    (host / "answers").mkdir()
+    (host / "answers" / "right.py").write_text("def right():\n    return 10\n")
+    (host / "worker.py").write_text("import guess\nprint(guess.GUESS)\n")
+    (host / "stray.py").write_text("")
+    (host / "score.py").write_text(
+        "from pathlib import Path\nfrom autoresearch_kit.scorer import ask, main\n"
+        "from answers.right import right\n"
+        "def score(code):\n"
+        "    worker = Path(__file__).with_name('worker.py')\n"
+        "    env = {'PYTHONPATH': str(code)}\n"
+        "    return abs(float(ask(['python', worker], read=[worker], env=env)[4:]) - right())\n"
+        "main(score)\n"
+    )
+    (host / "guess.py").write_text("GUESS = 9.0\n")  # not committed, and not to be
+    made = ark.new_task(host, edit="guess.py", metric="error")
+    assert made.values == (7.0, 7.0)
+    assert made.to_commit == ("answers/right.py", "score.py", "task.toml", "worker.py")
+    assert "guess.py has changes that are not committed" in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"edit": "gone.py"}, r"edit names 'gone\.py', which is not in the last commit"),
+        ({"edit": ["guess.py", "score.py"]}, "edit names 'score.py', which score"),
+        ({"data": "gone"}, r"data names 'gone', but there is no"),
+        ({"metric": "two words"}, "expected one word"),
+        ({"goal": "best"}, "expected 'minimize' or 'maximize'"),
+        ({"score": "no-such-program x"}, "there is no program 'no-such-program'$"),
+        ({"score": "./no-such.sh x"}, r"there is no program '\./no-such\.sh' in the last commit"),
+        ({"no_such_key": 1}, "unknown key 'no_such_key'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found_before_anything_runs(
+    host: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "launch", lambda *_: pytest.fail("it ran"))
+    if "score.py" in changes.get("edit", ()):
+        run_git(host, "add", "score.py")
+        run_git(host, "commit", "-qm", "the scorer")
+    with pytest.raises(errors.TaskError, match=says):
+        ark.new_task(host, **FIELDS | changes)
+    assert not (host / "task.toml").exists()
+
+
+def test_hosts_that_are_none(host: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.LabError, match="is not a git repository"):
+        ark.new_task(tmp_path, **FIELDS)
+    run_git(tmp_path, "init", "-q", "empty")
+    with pytest.raises(errors.LabError, match="has no commit yet"):
+        ark.new_task(tmp_path / "empty", **FIELDS)
+    run_git(tmp_path, "clone", "-q", "--bare", str(host), "bare")
+    with pytest.raises(errors.LabError, match="is a bare repository"):
+        ark.new_task(tmp_path / "bare", **FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "committed", "says"),
+    [
+        ("data/\n", False, ""),
+        ("", False, "data is not in .gitignore"),
+        ("", True, "data/val.txt is in git, so each experiment's code can read it"),
+    ],
+)
+def test_hidden_data_that_candidates_can_read_is_pointed_out(
+    host: Path, ignore: str, committed: bool, says: str
+) -> None:
+    (host / ".gitignore").write_text(ignore)
+    if committed:
+        run_git(host, "add", "data")
+        run_git(host, "commit", "-qam", "data")
+    task = tasks.make({"name": "x", "edit": ("guess.py",), "score": ("x",), "data": ("data",)})
+    notes = " ".join(adoption._of_data(host, task, git.head(host)))
+    assert says in notes
+    assert bool(notes) is bool(says)
+
+
+def test_data_outside_of_the_repository_is_out_of_reach(host: Path) -> None:
+    for place in ("../elsewhere", str(host.parent / "elsewhere")):
+        (host.parent / "elsewhere").mkdir(exist_ok=True)
+        task = tasks.make({"name": "x", "edit": ("x",), "score": ("x",), "data": (place,)})
+        assert not list(adoption._of_data(host, task, git.head(host)))
+
+
+def test_data_of_which_a_training_sees_all_is_pointed_out(host: Path) -> None:
+    task = tasks.make(
+        {"name": "x", "edit": ("x",), "score": ("x",), "train": ("x",), "data": ("data",)}
+    )
+    notes = " ".join(adoption._of_data(host, task, git.head(host)))
+    assert "data has no part data/train, so training sees all that the scorer sees" in notes
+    (host / "data" / "train").mkdir()
+    assert not list(adoption._of_data(host, task, git.head(host)))
+
+
+def test_an_interrupted_try_leaves_nothing_behind(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (host / "score.py").write_text("import time\ntime.sleep(600)\n")
+    runs = []
+
+    def interrupted(run: Path, job: str) -> None:
+        runs.append(run)
+        assert runner.is_alive(run, job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ark.new_task(host, **FIELDS)
+    assert not runs[0].exists()
+    commands = [process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"])]
+    assert not [words for words in commands if str(runs[0]) in words]
+    assert not (host / "task.toml").exists()
+
+
+def test_the_shell_has_the_same(
+    host: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["new-task", str(host), "--edit", "guess.py", "--metric", "error", "--data", "data"]
+    done = in_shell(tmp_path)(*words, "--score", "python score.py")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^metric +error 7, to minimize$", done.stdout, re.MULTILINE)
+    assert (host / "task.toml").exists()
+    assert cli.main([*words, "--score", "python score.py", "--goal", "maximize"]) == 1
+    assert "says goal = 'minimize', not 'maximize'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["new-task", "--help"])
+    _, _, example = capsys.readouterr().out.partition("example:\n  autoresearch-kit ")
+    assert cli._parser().parse_args(shlex.split(example)).edit == ["squeeze.py"]
+
+
+def open_with(host: Path, **contract: Any) -> ark.Campaign:
+    return ark.open_campaign(host, tag="nov23", edit="guess.py", metric="error", **contract)
+
+
+def test_a_campaign_needs_its_scorer_in_the_commit(host: Path) -> None:
+    with pytest.raises(
+        errors.TaskError, match=r"score='python score\.py': score\.py is not in com"
+    ):
+        open_with(host, score="python score.py")
+    run_git(host, "add", "score.py")
+    run_git(host, "commit", "-qm", "the scorer")
+    assert open_with(host, score="python ./score.py", data="data").task.train == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("python score.py", {"score.py": "import guess\n"}),
+        ("python tools/score.py", {"tools/score.py": "import help", "tools/help.py": ""}),
+        ("python -m tools.score", {"tools/score.py": "from . import help", "tools/help.py": ""}),
+        ("python -m a.score", {"a/score.py": "from a.help import x", "a/help.py": ""}),
+        ("python -m a.score", {"a/score.py": "", "a/__init__.py": ""}),
+        ("python -m tools", {"tools/__init__.py": "", "tools/__main__.py": ""}),
+        ("python score.py", {"score.py": "import a", "a.py": "from b import c", "b/c.py": ""}),
+    ],
+)  # fmt: skip
+def test_what_a_proposal_may_change_is_no_part_of_the_scorer(
+    make_host: Callable[..., Path], command: str, files: dict[str, str]
+) -> None:
+    host = make_host({"guess.py": GUESS, **files})
+    last = "guess.py" if "guess" in str(files) else list(files)[-1]
+    with pytest.raises(errors.TaskError, match=f"edit names '{last}', which score=.*baseline"):
+        ark.open_campaign(host, tag="a", edit=last, metric="x", score=command)
+
+
+def test_a_scorer_may_name_what_it_starts(make_host: Callable[..., Path]) -> None:
+    """What is imported in a function may be meant for the sandboxed child."""
+    score = "def child():\n    import guess\n\nask(['python', 'guess.py'])\n"
+    host = make_host({"guess.py": GUESS, "score.py": score})
+    assert open_with(host, score="python score.py").task.edit == ("guess.py",)
+
+
+def test_a_link_can_not_be_edited(make_host: Callable[..., Path]) -> None:
+    host = make_host({"real.py": GUESS})
+    (host / "guess.py").symlink_to("real.py")
+    run_git(host, "add", ".")
+    run_git(host, "commit", "-qm", "a link")
+    with pytest.raises(errors.TaskError, match=r"edit names 'guess\.py', which is a link"):
+        open_with(host, train="python guess.py")
