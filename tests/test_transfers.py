@@ -252,13 +252,13 @@ def test_a_language_model_is_transferred_to_another_size(tmp_path, monkeypatch) 
 
     monkeypatch.setenv("AUTORESEARCH_DATA", str(tmp_path / "cache"))
     monkeypatch.setenv("AUTORESEARCH_DEVICE", "cpu")
-    real = language_model._sizes
+    real = language_model.sizes
 
     def sizes(profile: str) -> dict[str, Any]:
         tiny = real("tiny")
         return tiny | {"train": tiny["train"] | {"DEPTH": 1}} if profile == "flat" else tiny
 
-    monkeypatch.setattr(language_model, "_sizes", sizes)
+    monkeypatch.setattr(language_model, "sizes", sizes)
     text = str(Path(torch.__file__).parent / "nn" / "modules" / "*.py")
     made = ark.new_lab(tmp_path / "lab", task="language_model", profile="tiny", data=text)
     campaign = ark.open_campaign(made, tag="s", decide="greedy")

@@ -5,7 +5,8 @@ hub.py         one verified file from a Hugging Face hub
 packing.py     tokeniser and rows
 score.py       the trusted scorer: bits per byte
 rows.py        what it scores
-model.py       the sandboxed model as the scorer sees it; serve.py is the sandboxed side
+model.py       the sandboxed model as the scorer sees it; serve.py is the sandboxed side, which
+               serve_torch.py lets know PyTorch
 checks.py      what the scorer does to find leaks
 profiles.toml  sizes and priors: tiny, smoke, cpu, gpu
 template/      what a lab starts with: train.py is the file that experiments change
@@ -16,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +41,42 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
     """
     accelerator = device.pick() != "cpu"
     profile = profile or ("gpu" if device.pick().startswith("cuda") else "cpu")
-    sizes = _sizes(profile)
+    chosen = sizes(profile)
     if accelerator:  # a GPU's time can't be counted in CPU seconds
-        sizes["clock"] = "wall"
-    corpus = corpora.anywhere(data or sizes.pop("corpus"))
-    same = ("clock", "noise", "suspicious")
-    fixed = {f: sizes[f] for f in sizes if f.endswith("_seconds") or f in same}
-    options = {f: sizes[f] for f in ("score_tokens", "vocab_size", "sequence_len")}
+        chosen["clock"] = "wall"
+    fill(folder, profile, chosen, data)
+    return profile
+
+
+def fill(
+    folder: Path, profile: str, chosen: Mapping[str, Any], data: str | list[str] | None
+) -> None:
+    """Write the sizes of a profile into a copy of a template; make its data and link ``data/``.
+
+    Parameters
+    ----------
+    chosen
+        The sizes, as in `sizes`.
+    data
+        A corpus or files of one's own; None: the profile's.
+
+    Raises
+    ------
+    DataError
+        The data can't be had.
+    """
+    corpus = corpora.anywhere(data or chosen["corpus"])
+    same = ("clock", "noise", "suspicious", "suspicious_sigma")
+    fixed = {f: chosen[f] for f in chosen if f.endswith("_seconds") or f in same}
+    options = {f: chosen[f] for f in ("score_tokens", "vocab_size", "sequence_len")}
     template = task.parse((folder / task.FILE).read_text())
     made = dataclasses.replace(
         template, profile=profile, options={"corpus": corpus, **options}, **fixed
     )
     write_text(folder / task.FILE, made.toml())
     train = folder / "train.py"
-    write_text(train, source.set_constants(train.read_text(), constants(profile)))
+    write_text(train, source.set_constants(train.read_text(), chosen["train"]))
     make_data(folder)
-    return profile
 
 
 def constants(profile: str) -> dict[str, Any]:
@@ -65,11 +87,17 @@ def constants(profile: str) -> dict[str, Any]:
     TaskError
         There is no such profile.
     """
-    return dict(_sizes(profile)["train"])
+    return dict(sizes(profile)["train"])
 
 
-def _sizes(profile: str) -> dict[str, Any]:
-    """Return what ``profiles.toml`` says of a profile."""
+def sizes(profile: str) -> dict[str, Any]:
+    """Return what ``profiles.toml`` says of a profile.
+
+    Raises
+    ------
+    TaskError
+        There is no such profile.
+    """
     known = tomllib.loads((Path(__file__).parent / "profiles.toml").read_text())
     if profile not in known:
         raise TaskError(f"there is no profile {profile!r}; there are: {', '.join(known)}")

@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,16 @@ KINDS = {"OutOfMemoryError"} | {
 LAST_LINE = 9_999
 
 
+class Framework(NamedTuple):
+    """What candidates are written in: its name, and the file that serve.py imports for it."""
+
+    name: str
+    file: Path
+
+
+TORCH = Framework("torch", Path(__file__).with_name("serve_torch.py"))
+
+
 class Crash(Exception):
     """The candidate is at fault; the text is the reason on its record, `checks` what was seen."""
 
@@ -65,16 +75,20 @@ class Crash(Exception):
 class Model:
     """The candidate's model in its own sandboxed process; every wait for it has a limit.
 
-    The process starts at once and imports torch; no line of the candidate's runs before `build`.
+    The process starts at once and imports the framework; no line of the candidate's runs before
+    `build`.
     """
 
-    def __init__(self, code: Path, weights: Path, task: dict[str, Any]) -> None:
+    def __init__(
+        self, code: Path, weights: Path, task: dict[str, Any], framework: Framework = TORCH
+    ) -> None:
         options = task.get("options", {})
         self.setup_seconds = float(task.get("setup_seconds", 120))
         self.batch_seconds = float(options.get("score_batch_seconds", 60))
         self.deadline = time.monotonic() + float(task.get("timeout_seconds", 600))
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self.memory = float(task.get("memory_gb", 0)) * 1e9 or 0.8 * total
+        self.framework = framework.name
         self.hello = {"code": str(code), "weights": str(weights)}
         self.shared = _memory()
         self.replies, child_writes = os.pipe()
@@ -82,8 +96,8 @@ class Model:
         inherited = (child_reads, child_writes, self.shared)
         script = Path(__file__).with_name("serve.py")
         self.process = sandbox.untrusted(
-            [sys.executable, "-I", "-B", script, *map(str, inherited)],
-            read=[code, weights, script],
+            [sys.executable, "-I", "-B", script, *map(str, inherited), framework.file],
+            read=[code, weights, script, framework.file],
             cwd=code,
             env=_environment(code, task),
             stdout=subprocess.PIPE,
@@ -113,7 +127,7 @@ class Model:
     def build(self, vocab_size: int, length: int) -> None:
         """Let the child import train.py, build the model and load the weights."""
         try:
-            said = self._reply("importing torch", self.setup_seconds)
+            said = self._reply(f"importing {self.framework}", self.setup_seconds)
         except Crash as crash:  # No line of the candidate's has run yet.
             raise Trouble(f"the model's process did not start: {crash}") from crash
         self.device = str(said.get("device"))

@@ -25,11 +25,17 @@ import numpy as np
 
 from autoresearch_kit import sandbox
 from autoresearch_kit.tasks.language_model import checks, rows
-from autoresearch_kit.tasks.language_model.model import Crash, Model, parameters
+from autoresearch_kit.tasks.language_model.model import (
+    TORCH,
+    Crash,
+    Framework,
+    Model,
+    parameters,
+)
 from autoresearch_kit.tasks.language_model.rows import Trouble
 
 
-def main() -> int:
+def main(framework: Framework = TORCH) -> int:
     """Score the run that the environment names; return the exit status."""
     names = ("CODE_DIR", "RUN_DIR", "DATA_DIR", "SCORE_DIR")
     try:
@@ -37,7 +43,8 @@ def main() -> int:
             raise Trouble(f"{', '.join(unset)} not set; the kit sets what the module's text names")
         task = tomllib.loads(Path("task.toml").read_text(encoding="utf-8"))
         code, run, data, out = (Path(os.environ[name]).absolute() for name in names)
-        result = score(code, run, data, out, task, split=os.environ.get("SPLIT") or "val")
+        split = os.environ.get("SPLIT") or "val"
+        result = score(code, run, data, out, task, split=split, framework=framework)
     except Crash as crash:
         result = {"crash": str(crash)} | ({"checks": crash.checks} if crash.checks else {})
     except (Trouble, OSError, ValueError) as error:
@@ -56,6 +63,7 @@ def score(
     *,
     split: str = "val",
     check: bool = True,
+    framework: Framework = TORCH,
 ) -> dict[str, Any]:
     """Return the score of the weights in `run` under the code in `code`, and write ``rows.npz``.
 
@@ -70,20 +78,22 @@ def score(
         ``val`` or ``test``.
     check
         False leaves out what `checks` does, to measure what that costs.
+    framework
+        What the candidate is written in.
 
     Raises
     ------
     Crash
         If the candidate is at fault.
     Trouble
-        If the data are not as they have to be, or the child can't import torch.
+        If the data are not as they have to be, or the child can't import the framework.
     """
     began = time.monotonic()
     weights = run / "weights.safetensors"
     size = parameters(weights)
-    with Model(code, weights, task) as model, contextlib.ExitStack() as stack:
-        # At once, for most of its time goes into importing torch.
-        witness = stack.enter_context(Model(code, weights, task)) if check else None
+    with Model(code, weights, task, framework) as model, contextlib.ExitStack() as stack:
+        # At once, for most of its time goes into importing the framework.
+        witness = stack.enter_context(Model(code, weights, task, framework)) if check else None
         held_out = rows.read(data, split, task.get("options", {}).get("score_tokens"))
         model.build(held_out.vocab_size, held_out.targets.shape[1])
         bits = held_out.bits(model.nats(held_out.tokens[:, :-1], held_out.targets))

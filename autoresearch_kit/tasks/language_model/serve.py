@@ -3,15 +3,18 @@
 The scorer starts this file inside the sandbox, where candidate code runs too: nothing that comes
 out of here is trusted. It sees no target beyond the tokens it is given, no data and no byte counts.
 
-    python -I serve.py READ WRITE SHARED       three inherited file descriptors
+    python -I serve.py READ WRITE SHARED FRAMEWORK
 
-Requests and replies are one JSON object a line; tokens and logits lie in the shared memory.
+The first three are inherited file descriptors, the last is a file with what depends on the
+framework (serve_torch.py says what there has to be in one). Requests and replies are one JSON
+object a line; tokens and logits lie in the shared memory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import mmap
 import os
@@ -19,9 +22,6 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any
-
-import safetensors.torch
-import torch
 
 
 class Fault(Exception):
@@ -37,17 +37,18 @@ class Fault(Exception):
 
 def main() -> None:
     """Answer the scorer's requests until it closes the pipe."""
-    read, write, shared = map(int, sys.argv[1:])
+    read, write, shared = map(int, sys.argv[1:4])
+    framework = _framework(sys.argv[4])
     with os.fdopen(read) as requests, os.fdopen(write, "w", buffering=1) as replies:
 
         def reply(**fields: Any) -> None:
             replies.write(json.dumps(fields) + "\n")
 
-        device = os.environ.get("DEVICE") or _device()
+        device = os.environ.get("DEVICE") or framework.device()
         reply(device=device)
         hello = json.loads(requests.readline())
         try:
-            serve = _server(hello, device, shared)
+            serve = _server(hello, framework, device, shared)
             reply(built=True)
             for line in requests:
                 serve(**json.loads(line))
@@ -56,48 +57,48 @@ def main() -> None:
             reply(fault=str(fault), kind=fault.kind, line=fault.line)
 
 
-def _server(hello: dict[str, Any], device: str, shared: int) -> Any:
+def _framework(path: str) -> Any:
+    """Import the file that knows the framework; with it comes the framework itself."""
+    spec = importlib.util.spec_from_file_location("framework", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _server(hello: dict[str, Any], framework: Any, device: str, shared: int) -> Any:
     """Build the model and return the function that answers one request."""
     length, vocab_size = hello["sequence_len"], hello["vocab_size"]
     code = hello["code"]
+
+    def blamed(what: str) -> Any:
+        return _blamed(what, code, framework.ERRORS)
+
     sys.path.insert(0, code)
-    with _blamed("import of train.py", code):
+    with blamed("import of train.py"):
         build_model = getattr(importlib.import_module("train"), "build_model", None)
     if build_model is None:
         raise Fault("train.py has no function build_model(vocab_size, sequence_len)")
-    with _blamed("build_model", code):
+    with blamed("build_model"):
         model = build_model(vocab_size, sequence_len=length)
-    if not isinstance(model, torch.nn.Module):
-        raise Fault(f"build_model returned {type(model).__name__}, expected a torch.nn.Module")
-    with _blamed("loading the weights", code):
-        _load(model, hello["weights"])
-    with _blamed("moving the model to its device", code):
-        model = model.to(device).eval()
-
+    if not framework.is_model(model):
+        kind = type(model).__name__
+        raise Fault(f"build_model returned {kind}, expected a {framework.MODEL}")
+    with blamed("loading the weights"):
+        _load(framework, model, hello["weights"])
+    with blamed("moving the model to its device"):
+        model = framework.place(model, device)
     memory = mmap.mmap(shared, hello["slots"] * hello["slot_bytes"])
-    if device.startswith("cuda"):
-        # Pinned, a copy from the device is several times faster; where it fails, only slower.
-        whole = torch.frombuffer(memory, dtype=torch.uint8)
-        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-        runtime.cudaHostRegister(whole.data_ptr(), whole.numel(), 0)
-    precision = (
-        torch.autocast("cuda", torch.bfloat16)
-        if device.startswith("cuda")
-        else contextlib.nullcontext()
-    )
+    framework.share(memory, device)
 
-    def view(start: int, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        count = torch.Size(shape).numel()
-        return torch.frombuffer(memory, dtype=dtype, count=count, offset=start).view(shape)
-
-    @torch.no_grad()
     def serve(slot: int, rows: int) -> None:
         start = slot * hello["slot_bytes"]
-        tokens = view(start, (rows, length), torch.int64).to(device, copy=True)
-        with _blamed("forward", code), precision:
-            logits = model(tokens)
+        tokens = framework.tokens(memory, start, (rows, length), device)
+        with blamed("forward"):
+            logits = framework.forward(model, tokens)
         expected = (rows, length, vocab_size)
-        if not isinstance(logits, torch.Tensor):
+        if not framework.is_tensor(logits):
             raise Fault(
                 f"the model returned {type(logits).__name__}, expected logits (B, T, V)",
                 "no tensor",
@@ -106,36 +107,29 @@ def _server(hello: dict[str, Any], device: str, shared: int) -> Any:
             raise Fault(
                 f"logits have the shape {tuple(logits.shape)}, expected {expected}", "shape"
             )
-        if not logits.is_floating_point():
+        if not framework.is_floating(logits):
             raise Fault(f"logits are {logits.dtype}, expected floating point numbers", "no numbers")
-        with _blamed("forward", code):  # A device tells of a failed kernel only now.
-            view(start + hello["logits_at"], expected, torch.float32).copy_(logits)
+        with blamed("forward"):  # A device tells of a failed kernel only now.
+            framework.write(logits, memory, start + hello["logits_at"])
 
     return serve
 
 
-def _device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _load(model: torch.nn.Module, path: str) -> None:
+def _load(framework: Any, model: Any, path: str) -> None:
     """Load the weights; every tensor must be there, with the right shape, and no other."""
-    wanted, given = model.state_dict(), safetensors.torch.load_file(path)
+    wanted, given = framework.shapes(model), framework.read(path)
     wrong = [
-        f"{name} {tuple(given[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in given and given[name].shape != tensor.shape
+        f"{name} {tuple(given[name].shape)}, expected {shape}"
+        for name, shape in wanted.items()
+        if name in given and tuple(given[name].shape) != shape
     ]
     if wrong:
         raise Fault(f"weights have the wrong shape: {_few(wrong)}")
-    # Tied tensors are stored once, so "missing" is for safetensors to say.
-    missing, unexpected = safetensors.torch.load_model(model, path, strict=False)
+    missing, unexpected = framework.load(model, path)
     if missing:
-        raise Fault(f"weights lack {_few(sorted(missing))}")
+        raise Fault(f"weights lack {_few(missing)}")
     if unexpected:
-        raise Fault(f"weights have tensors that the model does not: {_few(sorted(unexpected))}")
+        raise Fault(f"weights have tensors that the model does not: {_few(unexpected)}")
 
 
 def _few(names: list[str]) -> str:
@@ -143,8 +137,11 @@ def _few(names: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _blamed(what: str, code: str) -> Any:
-    """Turn whatever candidate code raises into a `Fault` with its last line and place."""
+def _blamed(what: str, code: str, named: tuple[type[BaseException], ...]) -> Any:
+    """Turn whatever candidate code raises into a `Fault` with its last line and place.
+
+    Its kind is a built-in exception or one of `named`.
+    """
     try:
         yield
     except Fault:
@@ -161,7 +158,7 @@ def _blamed(what: str, code: str) -> Any:
         known = (
             each.__name__
             for each in type(error).__mro__
-            if each.__module__ == "builtins" or each is torch.OutOfMemoryError
+            if each.__module__ == "builtins" or each in named
         )
         line = next((at for file, at in reversed(places) if file == "train.py"), 0)
         raise Fault(f"{what} failed: {said}", next(known), line) from error
