@@ -1,0 +1,336 @@
+"""A kernel in its own sandboxed process (serve.py), as the trusted side sees it.
+
+Arrays lie in shared memory. The child can map the inputs for reading only, so they are the same
+afterwards; both files are sealed, so that nobody can take memory away. A reply has to carry the
+number of its request, which is secret until it is sent: nobody can answer in advance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import mmap
+import os
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoresearch_kit import device, sandbox
+from autoresearch_kit.tasks.kernel import draws
+from autoresearch_kit.tasks.kernel.layout import Layout
+from autoresearch_kit.tree import Tree
+
+ROOM = {"cpu": 160 << 20, "cuda": 1 << 30}
+"""Bytes for the inputs of all slots, and as many for their outputs."""
+
+SEAL_FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE, linux/fcntl.h; not in Python's fcntl
+LINE = 1 << 16
+KEPT, QUOTED = 4096, 1000  # bytes of what it prints
+
+
+class Crash(Exception):
+    """The candidate is at fault; the text is the reason on its record."""
+
+
+class Trouble(Exception):
+    """The scorer can't do its work; that says nothing about the candidate."""
+
+
+class Child:
+    """A process that calls kernels; every wait for it has a limit.
+
+    Parameters
+    ----------
+    name
+        What to call it in messages.
+    blame
+        The exception that says it failed: `Crash` for the candidate's, `Trouble` for torch's own.
+    read
+        Files and folders that its code may read.
+    task
+        ``task.toml``: ``timeout_seconds`` of its whole life, ``memory_gb``, ``options.threads``,
+        ``env``.
+    """
+
+    def __init__(
+        self, name: str, blame: type[Exception], read: Sequence[Path], task: dict[str, Any]
+    ) -> None:
+        self.name, self.blame = name, blame
+        self.threads = int(task.get("options", {}).get("threads", 1))
+        self.deadline = time.monotonic() + float(task.get("timeout_seconds", 600))
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self.memory = float(task.get("memory_gb", 0)) * 1e9 or 0.8 * total
+        self.room = ROOM["cuda" if device.pick().startswith("cuda") else "cpu"]
+        self.inputs, given = _shared(self.room, written_by_child=False)
+        self.outputs, taken = _shared(self.room, written_by_child=True)
+        self.replies, child_writes = os.pipe()
+        child_reads, self.requests = os.pipe()
+        inherited = (child_reads, child_writes, given, taken)
+        script = Path(__file__).with_name("serve.py")
+        try:
+            self.process = sandbox.untrusted(
+                [sys.executable, "-I", "-B", script, *map(str, inherited)],
+                read=[script, *read],
+                env=_environment(task, self.threads),
+                memory=int(self.memory),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=inherited,
+            )
+        finally:
+            for handle in inherited:
+                os.close(handle)
+        assert self.process.stdout is not None
+        self.output = Tail(self.process.stdout)
+        self.tree = Tree(self.process.pid)
+        self.received = b""
+        self.device = "cpu"  # until it says what it has
+        self.most_processes: float = math.inf
+        self.layout: Layout | None = None
+        self._send("start", threads=self.threads)  # importing torch takes seconds: begin now
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sandbox.kill(self.process)
+        for handle in (self.requests, self.replies):
+            os.close(handle)
+
+    def started(self, seconds: float) -> str:
+        """Wait until torch is imported; return the device, ``cpu`` or ``cuda``.
+
+        Raises
+        ------
+        Trouble
+            When that fails, for no line of the candidate's has run yet.
+        """
+        blame, self.blame = self.blame, Trouble
+        said = self.wait("importing torch", seconds).get("device")
+        self.blame, self.device = blame, "cuda" if said == "cuda" else "cpu"
+        return self.device
+
+    def load(self, file: Path, function: str, seconds: float, *, builtins: bool) -> list[str]:
+        """Let it import a file; return the names of the kernels that it can call."""
+        doing = f"importing {file.name}"
+        said = self.ask(
+            doing, seconds, "load", file=str(file), function=function, builtins=builtins
+        )
+        return [str(name) for name in said.get("kernels", ())]
+
+    def arrange(self, layout: Layout, slots: int, seconds: float) -> None:
+        """Lay out the arrays of so many slots."""
+        self.layout = layout
+        if slots > layout.slots(self.room):
+            raise Trouble(f"{slots} slots of shape {layout.shape} don't fit in {self.room} bytes")
+        self.ask(
+            f"laying out shape {layout.shape}",
+            seconds,
+            "arrange",
+            arrays=layout.arrays,
+            slots=slots,
+            stride=layout.strides,
+        )
+
+    def fill(self, slot: int, inputs: Sequence[NDArray[Any]]) -> None:
+        """Put inputs, as they are stored, into a slot, and NaN into its output."""
+        for index, values in enumerate(inputs):
+            self._view(index, slot)[...] = values
+        # All bits set is NaN in every floating type.
+        self._view(-1, slot).view(np.uint8).fill(0xFF)
+
+    def taken(self, slot: int) -> NDArray[Any]:
+        """Return the output of a slot as it lies in memory."""
+        return self._view(-1, slot)
+
+    def given(self, index: int, slot: int) -> NDArray[Any]:
+        """Return an input of a slot as it lies in memory."""
+        return self._view(index, slot)
+
+    def _view(self, index: int, slot: int) -> NDArray[Any]:
+        assert self.layout is not None
+        dtype, shape, offset = self.layout.arrays[index]
+        memory = self.outputs if index == -1 else self.inputs
+        offset += slot * self.layout.strides[index]
+        count = math.prod(shape)
+        return np.frombuffer(memory, draws.kept_as(dtype), count, offset).reshape(shape)
+
+    def ask(
+        self, doing: str, seconds: float, do: str, *, look_after: float = math.inf, **fields: Any
+    ) -> dict[str, Any]:
+        """Send a request and wait for its reply; see `wait`."""
+        self._send(do, **fields)
+        return self.wait(doing, seconds, look_after)
+
+    def call(self, doing: str, seconds: float, kernel: str, slots: Sequence[int]) -> None:
+        """Let it call a kernel for each slot, where need be on copies of the arrays."""
+        self.move("upload", doing, seconds, slots)
+        self.ask(doing, seconds, "call", kernel=kernel, slots=slots)
+        self.move("download", doing, seconds, slots)
+
+    def move(self, way: str, doing: str, seconds: float, slots: Sequence[int]) -> None:
+        """Copy the arrays to the device (``upload``) or from it (``download``), if it has one."""
+        if self.device != "cpu":
+            self.ask(doing, seconds, way, slots=slots)
+
+    def _send(self, do: str, **fields: Any) -> None:
+        self.nonce = secrets.token_hex(8)
+        message = json.dumps({"nonce": self.nonce, "do": do, **fields}) + "\n"
+        # A child that is gone is noticed, with its reason, by the wait for its reply.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.requests, message.encode())
+
+    def wait(self, doing: str, seconds: float, look_after: float = math.inf) -> dict[str, Any]:
+        """Wait for the reply to the last request.
+
+        Parameters
+        ----------
+        doing
+            What it does meanwhile, for messages.
+        seconds
+            The limit.
+        look_after
+            When to look for new processes of the child's, in seconds from now.
+        """
+        now = time.monotonic()
+        limit, look, size_at = min(now + seconds, self.deadline), now + look_after, now + 0.5
+        given = max(0.0, limit - now)
+        poll = select.poll()
+        poll.register(self.replies, select.POLLIN)
+        while b"\n" not in self.received:
+            now = time.monotonic()
+            if now >= limit:
+                raise self.blame(f"hang: {given:.0f} s ran out while {doing}{self.output}")
+            if now >= look:
+                self.look()
+                look = math.inf
+            if now >= size_at:
+                self._check_memory(doing)
+                size_at = now + 0.5
+            due = min(limit, look, size_at) - now
+            if not poll.poll(max(0.0, due) * 1000):
+                continue
+            some = os.read(self.replies, LINE)
+            self.received += some
+            if not some:
+                raise self.blame(f"{self._ended()} while {doing}{self.output}")
+            if len(self.received) > LINE:
+                raise self.blame(f"the {self.name}'s process flooded its pipe while {doing}")
+        line, _, self.received = self.received.partition(b"\n")
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            said = None
+        if self.received or not isinstance(said, dict) or said.get("nonce") != self.nonce:
+            raise self.blame(
+                f"something wrote to the {self.name}'s pipe to the scorer while {doing}: "
+                "expected one reply to each request"
+            )
+        if "fault" in said:
+            raise self.blame(f"{_printable(str(said['fault']))[:QUOTED]} while {doing}")
+        return said
+
+    def look(self) -> None:
+        """Look for processes that were not there when `most_processes` was set."""
+        self.tree.find()
+        if self.tree.processes > self.most_processes or (
+            self.tree.unwaited is not None and math.isfinite(self.most_processes)
+        ):
+            raise self.blame(
+                "it started a process while it was timed; start what a kernel needs at the first "
+                "call of a shape, and let it stay"
+            )
+
+    def _ended(self) -> str:
+        try:
+            status = self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            return f"the {self.name}'s process closed its pipe"
+        if status <= 128:
+            return f"the {self.name}'s process exited with status {status}"
+        why = {9: "; out of memory?", 11: "; the inputs are read-only, did it write into them?"}
+        number = status - 128
+        return f"the {self.name}'s process was killed by signal {number}{why.get(number, '')}"
+
+    def _check_memory(self, doing: str) -> None:
+        self.look()
+        used = self.tree.memory_bytes(self.memory)
+        if used > self.memory:
+            raise self.blame(
+                f"out of memory: the {self.name}'s process used {used / 1e9:.1f} GB while {doing}, "
+                f"the limit is {self.memory / 1e9:.1f} GB"
+            )
+
+
+class Tail:
+    """The end of what the child printed, read as it comes so that the child never blocks on it."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._kept = b""
+        self._source = source
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        with self._source:
+            while some := os.read(self._source.fileno(), LINE):
+                self._kept = (self._kept + some)[-KEPT:]
+
+    def __str__(self) -> str:
+        """Return a line break and the text, or nothing when nothing was printed."""
+        self._thread.join(0.2)
+        text = _printable(self._kept.decode(errors="replace")).strip()[-QUOTED:]
+        return f"\nlast output:\n{text}" if text else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(each for each in text if each.isprintable() or each in "\n\t")
+
+
+def _shared(size: int, *, written_by_child: bool) -> tuple[mmap.mmap, int]:
+    """Return memory that this process writes, and a descriptor of it for the child."""
+    if not hasattr(os, "memfd_create"):
+        with tempfile.NamedTemporaryFile() as file:
+            os.ftruncate(file.fileno(), size)
+            mode = os.O_RDWR if written_by_child else os.O_RDONLY
+            return mmap.mmap(file.fileno(), size), os.open(file.name, mode)
+    handle = os.memfd_create("arrays", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(handle, size)
+    memory = mmap.mmap(handle, size)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+    if not written_by_child:
+        seals |= SEAL_FUTURE_WRITE  # but for the mapping that was just made
+    fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_SEAL)
+    return memory, handle
+
+
+def _environment(task: dict[str, Any], threads: int) -> dict[str, str]:
+    passed = ("CUDA_VISIBLE_DEVICES", *task.get("env", ()))
+    given = {name: os.environ[name] for name in passed if name in os.environ}
+    if not device.pick().startswith("cuda"):
+        given["CUDA_VISIBLE_DEVICES"] = ""
+    # Compilers find ninja there, and what they make is seen by nobody else and gone afterwards.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return given | {
+        "PATH": path,
+        "TORCH_EXTENSIONS_DIR": "/tmp/torch-extensions",
+        "TRITON_CACHE_DIR": "/tmp/triton",
+        "NUMBA_CACHE_DIR": "/tmp/numba",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "NUMBA_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "MAX_JOBS": "2",
+    }

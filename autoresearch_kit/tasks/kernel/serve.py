@@ -1,0 +1,149 @@
+"""Run one kernel for the scorer: read arrays from shared memory, fill others.
+
+The scorer starts this file inside the sandbox, once for the candidate and once for torch's own
+ways. Candidate code runs in this very process, so nothing that comes out of here is trusted: not
+that a call was made, nor when it ended.
+
+    python -I serve.py READ WRITE INPUTS OUTPUTS     four inherited file descriptors
+
+Requests and replies are one JSON object a line, and a reply carries its request's ``nonce``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import json
+import mmap
+import os
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# What a kernel allocates for itself lies in memory that glibc keeps: else every call with a large
+# intermediate pays for page faults (mallopt: M_MMAP_THRESHOLD -3, M_TRIM_THRESHOLD -1).
+with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL(None).mallopt(-3, 32 << 20)
+    ctypes.CDLL(None).mallopt(-1, 1 << 30)
+
+
+class Fault(Exception):
+    """The candidate did something wrong; the text is for the record."""
+
+
+class Server:
+    """Kernels by name, the arrays of the slots, and what may be asked of them."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.inputs = mmap.mmap(inputs, os.fstat(inputs).st_size, access=mmap.ACCESS_READ)
+        self.outputs = mmap.mmap(outputs, os.fstat(outputs).st_size)
+        self.cuda = torch.cuda.is_available()
+        self.kernels: dict[str, Any] = {}
+        self.shared: list[list[torch.Tensor]] = []
+        self.arguments: list[list[torch.Tensor]] = []
+
+    def start(self, threads: int) -> dict[str, Any]:
+        """Say which device there is."""
+        torch.set_num_threads(threads)
+        return {"device": "cuda" if self.cuda else "cpu"}
+
+    def load(self, file: str, function: str, builtins: bool) -> dict[str, Any]:
+        """Import a file; take its one kernel, or all the kernels that its function returns."""
+        spec = importlib.util.spec_from_file_location("kernel", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["kernel"] = module  # numba and pickle look there
+        sys.path.insert(0, str(Path(file).parent))
+        spec.loader.exec_module(module)
+        found = getattr(module, function, None)
+        if not callable(found):
+            raise Fault(f"{Path(file).name} has no function {function}")
+        ways = found(torch) if builtins else [found]
+        self.kernels |= {way.__name__: way for way in ways} if builtins else {function: found}
+        return {"kernels": [way.__name__ for way in ways] if builtins else [function]}
+
+    def arrange(self, arrays: list[Any], slots: int, stride: list[int]) -> dict[str, Any]:
+        """Make the tensors of all slots; the last of `arrays` (dtype, shape, offset) is `out`."""
+        *given, out = arrays
+        self.shared = [
+            [
+                *(self._tensor(self.inputs, each, slot * stride[0]) for each in given),
+                self._tensor(self.outputs, out, slot * stride[-1]),
+            ]
+            for slot in range(slots)
+        ]
+        self.arguments = self.shared
+        if self.cuda:
+            self.arguments = [[each.cuda() for each in slot] for slot in self.shared]
+        return {}
+
+    def _tensor(self, memory: mmap.mmap, array: list[Any], start: int) -> torch.Tensor:
+        dtype, shape, offset = array
+        kind, count = getattr(torch, dtype), torch.Size(shape).numel()
+        return torch.frombuffer(memory, dtype=kind, count=count, offset=start + offset).view(shape)
+
+    def upload(self, slots: list[int]) -> dict[str, Any]:
+        """Copy inputs and the poison in the outputs to the device."""
+        for slot in slots if self.cuda else ():
+            for there, here in zip(self.arguments[slot], self.shared[slot], strict=True):
+                there.copy_(here)
+        self._synchronize()
+        return {}
+
+    def call(self, kernel: str, slots: list[int]) -> dict[str, Any]:
+        """Call a kernel once a slot."""
+        function, arguments = self.kernels[kernel], self.arguments
+        for slot in slots:
+            function(*arguments[slot])
+        self._synchronize()
+        return {}
+
+    def download(self, slots: list[int]) -> dict[str, Any]:
+        """Copy the outputs from the device."""
+        for slot in slots if self.cuda else ():
+            self.shared[slot][-1].copy_(self.arguments[slot][-1])
+        return {}
+
+    def _synchronize(self) -> None:
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Answer the scorer's requests until it closes the pipe."""
+    read, write, inputs, outputs = map(int, sys.argv[1:])
+    warnings.filterwarnings("ignore", "The given buffer is not writable")
+    with os.fdopen(read) as requests, os.fdopen(write, "w", buffering=1) as replies:
+        server = Server(inputs, outputs)
+        with torch.no_grad():
+            for line in requests:
+                request = json.loads(line)
+                nonce, do = request.pop("nonce"), request.pop("do")
+                try:
+                    said = getattr(server, do)(**request)
+                except Fault as fault:
+                    said = {"fault": str(fault)}
+                except BaseException as error:
+                    said = {"fault": _told(error)}
+                replies.write(json.dumps({"nonce": nonce} | said) + "\n")
+
+
+def _told(error: BaseException) -> str:
+    """Return an error's last line and its place in kernel.py."""
+    said = traceback.format_exception_only(error)[-1].strip()
+    places = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).name == "kernel.py"
+    ]
+    return f"{said} ({places[-1]})" if places else said
+
+
+if __name__ == "__main__":
+    main()
