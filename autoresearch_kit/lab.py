@@ -127,7 +127,15 @@ def _open(folder: Path, name: str, profile: str | None, data: str | list[str] | 
             f"{folder} is a lab for {lab.task.name} with profile {lab.task.profile!r}; "
             f"give another folder for {name} with profile {profile!r}."
         )
-    wanted = lab.task.options.get("data")
-    if data is not None and wanted is not None and wanted != data:
-        raise LabError(f"{folder} was made with data={wanted!r}; give another folder for {data!r}")
+    made_of = lab.task.options.get("data") or lab.task.options.get("corpus")
+    if data is not None and made_of not in (data, _absolute(data)):
+        raise LabError(
+            f"{folder} was made with data={made_of!r}; give another folder for data={data!r}"
+        )
     return lab
+
+
+def _absolute(data: str | list[str]) -> str | list[str]:
+    if isinstance(data, str):
+        return str(Path(data).absolute())
+    return [str(Path(one).absolute()) for one in data]

@@ -5,6 +5,7 @@ Torch runs in this process, through the very gates of the scorer; only its sandb
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -293,9 +294,17 @@ def test_a_lab_takes_no_data_and_no_unknown_kernel(tmp_path: Path):
     assert not (tmp_path / "lab").exists()
 
 
+def test_without_numba_a_lab_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TaskError, match=r"type: pip install 'autoresearch-kit\[kernel\]'"):
+        lab.new_lab(tmp_path / "lab", task="kernel")
+    assert not (tmp_path / "lab").exists()
+
+
 GELU = '''
 """GELU by tanh: elementwise, ``x`` (N, D), ``out`` (N, D)."""
 
+import importlib.util
 import math
 import numpy as np
 

@@ -230,6 +230,16 @@ def test_another_profile_gets_a_lab_of_its_own(puzzle, tmp_path) -> None:
         ark.transfer(campaign, profile="small")
 
 
+def test_a_lab_is_not_opened_for_other_data(puzzle, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = {"task": "puzzle", "profile": "small"}
+    made = ark.new_lab(tmp_path / "lab", data=str(tmp_path / "words.txt"), **wanted)
+    for same in (None, "words.txt", str(tmp_path / "words.txt")):
+        assert ark.new_lab(tmp_path / "lab", data=same, **wanted) == made
+    with pytest.raises(errors.LabError, match=r"was made with data='.*words.txt'; give another"):
+        ark.new_lab(tmp_path / "lab", data="other.txt", **wanted)
+
+
 def test_the_starting_point_there_is_this_ones_at_the_other_sizes(puzzle, tmp_path) -> None:
     """A campaign that began with changed code carries that code, not the template's."""
     made = ark.new_lab(tmp_path / "lab", task="puzzle", profile="small")

@@ -16,10 +16,11 @@ template/      what a lab starts with beside kernel.py, the file that experiment
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from pathlib import Path
 
 from autoresearch_kit import task
-from autoresearch_kit.errors import DataError
+from autoresearch_kit.errors import DataError, TaskError
 from autoresearch_kit.files import write_text
 from autoresearch_kit.tasks.kernel import references
 
@@ -35,7 +36,7 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
     Raises
     ------
     TaskError
-        There is no such kernel.
+        There is no such kernel, or no Numba.
     DataError
         Data were given; this task draws its own.
     """
@@ -55,5 +56,10 @@ def prepare_lab(folder: Path, *, profile: str | None, data: str | list[str] | No
         if starter.is_file()
         else references.first_kernel(reference)
     )
+    if "import numba" in text and importlib.util.find_spec("numba") is None:
+        raise TaskError(
+            f"a lab of {name} begins with a kernel in Numba, which isn't installed; "
+            "type: pip install 'autoresearch-kit[kernel]'"
+        )
     write_text(folder / "kernel.py", text)
     return name
