@@ -256,7 +256,7 @@ def now() -> str:
 def versions() -> dict[str, str]:
     """Return the versions that a number may depend on."""
     found = {"kit": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy"):
+    for package in ("torch", "numpy", "mlx", "numba"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

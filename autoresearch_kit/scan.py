@@ -57,13 +57,15 @@ _OPENERS = {
     *("open", "io.open", "os.open", "codecs.open", "glob.glob", "glob.iglob"),
     *("torch.load", "torch.save", "safetensors.torch.load_file", "safetensors.torch.save_file"),
     *(f"numpy.{name}" for name in ("load", "save", "savez", "memmap", "fromfile", "loadtxt")),
+    *(f"mlx.core.{name}" for name in ("load", "save", "savez", "save_safetensors", "save_gguf")),
+    *("mlx.core.import_function", "mlx.core.export_function"),
 }
 _FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "rglob"}
 _SEEDERS = {
     *("seed", "seed_all", "manual_seed", "manual_seed_all", "set_seed", "seed_everything"),
     *("default_rng", "RandomState", "SeedSequence", "Random", "PRNGKey"),
 }
-_SEEDED = {"random", "numpy", "torch"}  # to import them is part of seeding them
+_SEEDED = {"random", "numpy", "torch", "mlx"}  # to import them is part of seeding them
 
 
 class Finding(NamedTuple):
