@@ -8,19 +8,25 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import admission, git
+from autoresearch_kit import admission, git, source
 from tests.conftest import PRINTED
 from tests.redteam import harness, surroundings
 
 # The machine's temporary folder looks empty from inside of the sandbox, whatever lies in it; so
 # what is to be attacked lies elsewhere.
 PLACES = (Path("/var/tmp"), Path.home())
+
+OF_TORCH, MORE_OF_TORCH = (
+    [str(Path(find_spec("torch").origin).parent / name / "*.py") for name in names]
+    for names in (("nn/modules", "optim"), ("_dynamo", "_inductor"))
+)
 
 
 @contextlib.contextmanager
@@ -77,26 +83,43 @@ def compressor(ground: surroundings.Ground) -> harness.Range:
 def model(ground: surroundings.Ground, request: pytest.FixtureRequest) -> harness.Range:
     """A lab of the language model; its profile is tiny, and smoke in the acceptance suite."""
     long = "not acceptance" not in request.config.getoption("-m")
-    import torch
+    data = [*OF_TORCH, *MORE_OF_TORCH] if long else OF_TORCH
+    worse = {"EMBED_LR": 0.01, "MATRIX_LR": 0.01}
+    return lab(ground, "model", "language_model", "smoke" if long else "tiny", data, worse)
 
-    text = [str(Path(torch.__file__).parent / name / "*.py") for name in ("nn/modules", "optim")]
-    more = [str(Path(torch.__file__).parent / name / "*.py") for name in ("_dynamo", "_inductor")]
+
+@pytest.fixture(scope="session")
+def mlx(ground: surroundings.Ground) -> harness.Range:
+    """A lab of the language model in MLX; its profile is tiny."""
+    pytest.importorskip("mlx.core", reason="MLX is not installed: pip install 'mlx[cpu]'")
+    worse = {"EMBED_LR": 0.01, "HEAD_LR": 0.001}
+    made = lab(ground, "model-mlx", "language_model_mlx", "tiny", OF_TORCH, worse)
+    made.slack = 0.06  # a run is a dozen steps, and its seconds buy more or fewer of them
+    return made
+
+
+def lab(
+    ground: surroundings.Ground,
+    name: str,
+    task: str,
+    profile: str,
+    data: list[str],
+    worse: dict[str, float],
+) -> harness.Range:
+    """Make a lab, a campaign and its baseline; `worse` are the constants of the honest change."""
     with surrounded(ground):
-        folder = ground.folder / "hosts" / "model"
-        profile, data = ("smoke", text + more) if long else ("tiny", text)
-        lab = ark.new_lab(folder, task="language_model", profile=profile, data=data)
-        surroundings.plant_in(folder, ground.planted, "model")
-        allow = tuple(admission.REFUSED)
-        campaign = ark.open_campaign(lab, tag="r", allow=allow)
-        worse = (folder / "train.py").read_text().replace("EMBED_LR = 0.6", "EMBED_LR = 0.01")
-        worse = worse.replace("MATRIX_LR = 0.04", "MATRIX_LR = 0.01")
+        folder = ground.folder / "hosts" / name
+        made = ark.new_lab(folder, task=task, profile=profile, data=data)
+        surroundings.plant_in(folder, ground.planted, name)
+        campaign = ark.open_campaign(made, tag="r", allow=tuple(admission.REFUSED))
+        changed = source.set_constants((folder / "train.py").read_text(), worse)
         prepared = (folder / "data").resolve()
         for split in ("val", "test"):
             plant_rows(prepared, split, ground.planted)
         known = ground.known(folder, campaign.state, prepared)
-        made = harness.Range(campaign, "train.py", worse, ground.planted, known)
-        made.begin()
-    return made
+        target = harness.Range(campaign, "train.py", changed, ground.planted, known)
+        target.begin()
+    return target
 
 
 @pytest.fixture(scope="session")

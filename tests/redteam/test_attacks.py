@@ -29,7 +29,6 @@ why_not = sandbox.unavailable()
 pytestmark = pytest.mark.skipif(
     why_not is not None and os.environ.get("CI") != "true", reason=str(why_not)
 )
-SLACK = 0.02  # of the honest score: two honest runs of the language model differ by less
 
 
 def cases(host: str) -> list[Any]:
@@ -53,7 +52,7 @@ def withstand(attack: harness.Attack, target: harness.Range, ground: surrounding
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     wrong += [f"it changed {path}" for path in sorted(changed)]
     wrong += [f"it left {what}" for what in ground.left_behind()]
-    wrong += list(misjudged(attack, outcome, target.honest))
+    wrong += list(misjudged(attack, outcome, target))
     if outcome.n is not None:
         may = attack.notes.get("may", "")
         found = ground.planted.found_in(campaign, outcome.n, may)
@@ -63,14 +62,17 @@ def withstand(attack: harness.Attack, target: harness.Range, ground: surrounding
     assert not wrong, f"{'; '.join(wrong)}: {outcome} beside the honest {target.honest}"
 
 
-def misjudged(attack: harness.Attack, outcome: harness.Outcome, honest: float) -> Iterator[str]:
+def misjudged(
+    attack: harness.Attack, outcome: harness.Outcome, target: harness.Range
+) -> Iterator[str]:
     """Yield what is wrong with how an attack ended."""
+    honest = target.honest
     how = "honest" if outcome.status == "discard" else outcome.status
     if how not in attack.ends:
         yield f"it ended as {how}, expected {' or '.join(attack.ends)}"
     if how == "honest":
         assert outcome.value is not None
-        if outcome.value < honest - abs(honest) * SLACK:
+        if outcome.value < honest - abs(honest) * target.slack:
             yield f"it gained {honest - outcome.value:.4g} on the honest {honest:.4g}"
     says = attack.notes.get("says", "")
     if how == "crash" and not re.search(says, outcome.reason):
@@ -97,6 +99,12 @@ def test_a_compressor_can_not(attack, compressor, ground):
 @pytest.mark.parametrize("attack", [case for case in cases("model") if not case.marks])
 def test_a_language_model_can_not(attack, model, ground):
     withstand(attack, model, ground)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("attack", cases("mlx"))
+def test_a_model_of_mlx_can_not(attack, mlx, ground):
+    withstand(attack, mlx, ground)
 
 
 @pytest.mark.parametrize("attack", cases("printed"))
