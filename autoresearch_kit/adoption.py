@@ -6,6 +6,7 @@ import dataclasses
 import html
 import re
 import shlex
+import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -303,7 +304,7 @@ def _measured(host: Path, task: Task, run: Path, spec: dict[str, Any]) -> Adopti
                 f"number: repair the code and commit it, or the scorer.{_tail(run)}"
             )
         value = result["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
             raise ScorerError(f"the scorer gave {value!r} as value; expected a finite number")
         values.append(float(value))
         took.append(float(result["scoring_seconds"]))

@@ -190,10 +190,10 @@ def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
             )
         base = dict(ORIGINAL)
     elif "metric" not in given or not {"train", "score"} & set(given):
-        missing = next(key for key in ("train", "metric") if key not in given)
+        missing = "train" if "metric" in given else "metric"
         raise TaskError(
-            f"{missing}= is missing: a host needs edit= (what may change), train= (the "
-            "command) and metric= (the name of the number that it prints)."
+            f"{missing}= is missing: a host needs edit= (what may change), metric= (the name of "
+            "the number) and train= (the command that prints it) or score= (a trusted one)."
         )
     return task.make({"name": path.name, **base, **given})
 
@@ -210,9 +210,11 @@ def _check_command(
     if not (own or kits) and shutil.which(program, path=os.environ.get("PATH")) is None:
         place = f" in {where}" if "/" in program else ""
         raise TaskError(f"{key}={' '.join(words)!r}: there is no program {program!r}{place}")
-    scripts = [word for word in command[1:2] if word.endswith(".py") and not word.startswith("/")]
-    if scripts and read(str(PurePosixPath(scripts[0]))) is None:
+    first = next((word for word in command[1:] if not word.startswith("-")), "")
+    if not first.endswith(".py") or first.startswith("/"):
+        return
+    if read(str(PurePosixPath(first))) is None:
         raise TaskError(
-            f"{key}={' '.join(words)!r}: {scripts[0]} is not in {where}; correct the name, or "
+            f"{key}={' '.join(words)!r}: {first} is not in {where}; correct the name, or "
             "commit the file."
         )

@@ -45,21 +45,19 @@ MOST_BYTES = 16 << 20
 MEMORY = 4 << 30
 WRITTEN, MOST_FILES = 1 << 30, 100_000  # bytes and files that it may leave
 LOOK_SECONDS = 0.2  # between two looks at memory and disk
-PIECE = 1 << 16
-KEPT = 8 << 10  # bytes of stderr
-REASON_CHARACTERS = 300
-SHOWN_LINES = 20
+PIECE, KEPT = 1 << 16, 8 << 10  # bytes that are read at once, and that are kept of stderr
+REASON_CHARACTERS, SHOWN_LINES = 300, 20
 
-_FOLDERS = {"code": "CODE_DIR", "run": "RUN_DIR", "data": "DATA_DIR", "out": "SCORE_DIR"}
-_GIVEN = _FOLDERS | {"split": "SPLIT", "seed": "SEED"}
+_GIVEN = {"code": "CODE_DIR", "run": "RUN_DIR", "data": "DATA_DIR", "out": "SCORE_DIR",
+          "split": "SPLIT", "seed": "SEED"}  # fmt: skip
 _KINDS = {
     name
     for name, kind in vars(builtins).items()
     if isinstance(kind, type) and issubclass(kind, BaseException)
 }
 _FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,6})', re.MULTILINE)
-_boxed: list[bool] = []
-"""Of each program that `ask` has started, whether it was in the sandbox."""
+_boxed: list[bool] = []  # of each program that `ask` has started: was it in the sandbox?
+_theirs: list[Path] = []  # folders that such programs could write
 
 
 class Crash(Exception):
@@ -93,9 +91,10 @@ def main(score: Callable[..., Any]) -> None:
     by `ark.untrusted` itself returns its own ``"sandboxed": True``. With `split` among what it asks
     for, the result says which split was measured, so that audits use the sealed one.
 
-    In a shell, from a checkout: ``DATA_DIR=data python score.py``.
+    In a shell: ``DATA_DIR=data python score.py``; `ask` then shows the checkout, its data too.
     """
     _boxed.clear()
+    _theirs.clear()
     trained = Path(os.environ.get("RUN_DIR", "")).is_dir() and "RUN_DIR" in os.environ
     try:
         given = _given(score)
@@ -160,9 +159,10 @@ def ask(
     ------
     Crash
         When it can't be started from its files, ends with another status than 0, takes too long,
-        prints too much or uses too much memory.
+        prints too much or uses too much memory; and when there is nothing at a path of `read` or
+        `write` in the folder of its training, or in one that an earlier program could write.
     FileNotFoundError
-        When there is no such program on this machine, or nothing at a path of `read` or `write`.
+        When there is no such program on this machine, or nothing at another path.
     TypeError, ValueError
         When an argument makes no sense.
     """
@@ -170,9 +170,15 @@ def ask(
         raise TypeError(f"argv = {argv!r}; expected a list, such as ['python', 'main.py']")
     if not isinstance(input, bytes | bytearray | memoryview):
         raise TypeError(f"input is {type(input).__name__}; expected bytes, such as text.encode()")
+    for name, paths in {"read": read, "write": write}.items():
+        if isinstance(paths, str | os.PathLike):
+            raise TypeError(f"{name} = {paths!r}; expected a list, such as [{paths!r}]")
+    for name, most in {"seconds": seconds, "most_bytes": most_bytes, "memory": memory}.items():
+        if not most > 0:
+            raise ValueError(f"{name} = {most!r}; expected more than 0")
     code = Path(os.environ.get("CODE_DIR") or ".").resolve()
     words = [os.fspath(word) for word in argv]
-    name = next((Path(word).name for word in words if word.endswith(".py")), words[0])
+    program = next((Path(word).name for word in words if word.endswith(".py")), words[0])
     if words[0] in ("python", "python3"):
         words[0] = sys.executable
     shown, written = [_given_to(path) for path in read], [_given_to(path) for path in write]
@@ -190,8 +196,9 @@ def ask(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    talk = _Talk(process, name, memoryview(input), most_bytes)
+    talk = _Talk(process, program, memoryview(input).cast("B"), most_bytes)
     folders = [path for path in written if path.is_dir()]
+    _theirs.extend(folders)
     try:
         talk.go_on(seconds, memory, folders)
     finally:
@@ -202,7 +209,7 @@ def ask(
         for folder in folders:
             remove_odd(folder)
     if process.returncode:
-        raise Crash(f"{name} {_ended(process.returncode)}{talk.why(code, quote=quote)}")
+        raise Crash(f"{program} {_ended(process.returncode)}{talk.why(code, quote=quote)}")
     return bytes(talk.said)
 
 
@@ -322,13 +329,11 @@ def _given(score: Callable[..., Any]) -> dict[str, Any]:
     """Return what a function asks for by the names of its parameters."""
     found: dict[str, Any] = {}
     for name, parameter in inspect.signature(score).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if name not in _GIVEN:
-            if parameter.default is not parameter.empty:
-                continue
+        rest = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name in _GIVEN and not rest:
+            found[name] = _value_of(name)
+        elif parameter.default is parameter.empty and not rest:
             raise TypeError(f"it asks for {name!r}; there are {', '.join(_GIVEN)}")
-        found[name] = _value_of(name)
     return found
 
 
@@ -360,23 +365,23 @@ def _checked(said: Any) -> dict[str, Any]:
     value = result["value"]
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"score returned {value!r:.80}; expected a number, or a dict with 'value'")
-    try:
+    number = math.inf
+    with contextlib.suppress(OverflowError):
         number = float(value)
-    except OverflowError:
-        number = math.inf
     if not math.isfinite(number):
         raise Crash(f"its score is {number}, expected a finite number")
     return result | {"value": number}
 
 
 def _given_to(path: str | os.PathLike[str]) -> Path:
-    """Return a path that may be shown; what training should have left and didn't is a crash."""
-    place = Path(path).absolute()
-    run = os.environ.get("RUN_DIR")
-    if run and place != Path(run) and place.is_relative_to(run):
-        parts = [place, *(above for above in place.parents if above.is_relative_to(run))]
+    """Return a path that may be shown; what a candidate should have left and didn't is a crash."""
+    place, run = Path(path).absolute(), os.environ.get("RUN_DIR")
+    for theirs in (*_theirs, *([Path(run)] if run else [])):
+        if place == theirs or not place.is_relative_to(theirs):
+            continue
+        parts = [place, *(above for above in place.parents if above.is_relative_to(theirs))]
         if not place.exists() or any(part.is_symlink() for part in parts[:-1]):
-            raise Crash(f"it left no {place.relative_to(run)}")
+            raise Crash(f"it left no {place.relative_to(theirs)}")
     return place
 
 

@@ -108,13 +108,20 @@ def test_what_is_missing_is_said(
     assert "there is no kernel.py" in json.loads(capsys.readouterr().out)["crash"]
 
 
+COMPILED = r"""
+made = ["[1/2] c++ " + "-isystem include " * 100, "a.cpp:1: error: no such name", "1 | x = y;"]
+raise RuntimeError("Error building extension: " + "\n".join(made))
+"""
+
+
 def test_a_file_that_is_no_kernel_is_a_crash_with_its_place(child: Child, code: Path):
     for text, said in {
         "x = 1\n\ny = x / 0": r"ZeroDivisionError: .* \(kernel.py, line 3\) while importing",
-        "def kernel(:": r"SyntaxError.* while importing kernel.py",
+        "\ndef kernel(:": r"SyntaxError: .* \(kernel.py, line 2\) while importing kernel.py",
         "def colonel(x): ...": r"kernel.py has no function kernel",
         "raise SystemExit('bye')": r"SystemExit: bye",
-        "raise ValueError('x' * 5000)": r"ValueError: x{900,1000} while",
+        "raise ValueError('x' * 5000)": r"ValueError: x{800,900} \(kernel.py, line 1\) while",
+        COMPILED: r"Error building[^\n]{,100} \(kernel.*3\)\na.cpp:1: error: no such name while",
     }.items():
         with pytest.raises(Crash, match=said):
             load(child, code, text)
@@ -175,6 +182,40 @@ def kernel(x, weight, out):
         child.call("computing", 10, "kernel", arrange(child))
 
 
+def test_whatever_a_reply_holds_is_a_crash_or_no_harm(child: Child, code: Path):
+    forged = """
+import __main__, json
+from pathlib import Path
+def told():
+    said = json.loads(Path(__file__).with_name("said.json").read_text())
+    return {"fault": said} if isinstance(said, list) else said
+__main__.Server.load = lambda self, **_: told()
+def kernel(x, weight, out): ...
+"""
+    load(child, code, forged)
+    for said in ({"kernels": 5}, {"kernels": None, "device": []}, {}):
+        (code / "said.json").write_text(json.dumps(said))
+        assert child.load(code / "kernel.py", "kernel", 10, builtins=False) == []
+    (code / "said.json").write_text("[" * 400 + "]" * 400)
+    with pytest.raises(Crash, match=r"^\[{400}\]{400} while importing"):
+        child.load(code / "kernel.py", "kernel", 10, builtins=False)
+
+
+def test_the_time_for_all_of_it_is_the_candidates_alone(child: Child, code: Path):
+    load(child, code, HONEST)
+    slots = arrange(child)
+    child.deadline = time.monotonic()
+    with pytest.raises(Crash, match=r"hang: the 600 s of the whole scoring .* ran out while"):
+        child.call("computing", 10, "kernel", slots)
+
+
+@pytest.mark.parametrize("threads", [0, "two", 10_000, True])
+def test_threads_that_the_machine_has_not_are_the_scorers_trouble(threads: object, code: Path):
+    task = TASK | {"options": {"kernel": "rmsnorm", "threads": threads}}
+    with pytest.raises(Trouble, match=r"options.threads = .*; expected 1 to \d+, this machine's"):
+        scorer.score(code, task)
+
+
 def test_time_between_turns_and_asleep_counts(child: Child, code: Path):
     deferring = """
 import queue, threading, time
@@ -229,11 +270,24 @@ def turns(player: Player, slots: list[int]) -> None:
         player.turn("kernel", slots, "forking")
 
 
+WRONG = """
+def builtins(torch):
+    def half(x, weight, out):
+        out.copy_(torch.nn.functional.rms_norm(x.bfloat16(), x.shape[-1:], weight.bfloat16()))
+    return [half]
+"""
+
+
 def test_torchs_own_failure_is_no_crash_of_the_candidates(code: Path):
     own = Path(RMSNORM.__file__)
     yardsticks = Path(limits.__file__)
     with Child("reference", Trouble, [own, yardsticks, code], TASK) as rival:
         assert scorer.rival_ways(rival, own, yardsticks, 60) == ["rms_norm", "in_steps"]
+        (code / "wrong.py").write_text(WRONG)
+        wrong = rival.load(code / "wrong.py", "builtins", 10, builtins=True)
+        timing_it = timing.Timing(rival, rival, wrong, RMSNORM, draws.Draw(), "cpu")
+        with pytest.raises(Trouble, match=r"torch's own half is wrong here, shape \(64, 256\): "):
+            timing_it.shape(SHAPE)
         (code / "broken.py").write_text("1 / 0")
         with pytest.raises(Trouble, match="ZeroDivisionError"):
             rival.load(code / "broken.py", "builtins", 10, builtins=True)

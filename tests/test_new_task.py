@@ -197,6 +197,14 @@ def test_a_try_that_fails_says_why_and_writes_nothing(
     assert not (host / "task.toml").exists()
 
 
+@pytest.mark.parametrize("value", ["NaN", "1" + 400 * "0", "true"], ids=["nan", "huge", "bool"])
+def test_a_scorer_of_any_make_that_gives_no_number_is_no_scorer(host: Path, value: str) -> None:
+    (host / "score.py").write_text(f"print('{{\"value\": {value}}}')\n")
+    with pytest.raises(errors.ScorerError, match="as value; expected a finite number"):
+        ark.new_task(host, **FIELDS)
+    assert not (host / "task.toml").exists()
+
+
 def test_what_is_tried_is_what_will_be_committed(host: Path) -> None:
     (host / "answers").mkdir()
     (host / "answers" / "right.py").write_text("def right():\n    return 10\n")
@@ -332,11 +340,16 @@ def open_with(host: Path, **contract: Any) -> ark.Campaign:
     return ark.open_campaign(host, tag="nov23", edit="guess.py", metric="error", **contract)
 
 
+def test_the_word_that_is_missing_is_named(host: Path) -> None:
+    for given, missing in {"score": "metric", "train": "metric", "metric": "train"}.items():
+        with pytest.raises(errors.TaskError, match=f"^{missing}= is missing.*or score= "):
+            ark.open_campaign(host, tag="a", edit="guess.py", **{given: "x"})
+
+
 def test_a_campaign_needs_its_scorer_in_the_commit(host: Path) -> None:
-    with pytest.raises(
-        errors.TaskError, match=r"score='python score\.py': score\.py is not in com"
-    ):
-        open_with(host, score="python score.py")
+    for command in ("python score.py", "python -u score.py"):
+        with pytest.raises(errors.TaskError, match=f"score='{command}': score.py is not in com"):
+            open_with(host, score=command)
     run_git(host, "add", "score.py")
     run_git(host, "commit", "-qm", "the scorer")
     assert open_with(host, score="python ./score.py", data="data").task.train == ()

@@ -223,6 +223,20 @@ def test_a_link_that_training_left_is_followed_by_nobody(bench: Bench) -> None:
         take(bench.run / "model")
 
 
+def test_what_one_program_should_leave_for_the_next_and_does_not_is_a_crash(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (out := tmp_path / "out").mkdir()
+    bench.candidate("import sys\nif sys.argv[1:]: open(sys.argv[1] + '/built', 'w')")
+    with pytest.raises(FileNotFoundError):  # nobody could have made it
+        ask(["python", "solve.py"], read=[out / "built"])
+    ask(["python", "solve.py"], write=[out])
+    with pytest.raises(Crash, match=r"^it left no built$"):
+        ask(["python", "solve.py"], read=[out / "built"])
+    ask(["python", "solve.py", str(out)], write=[out])
+    assert ask(["python", "solve.py"], read=[out / "built"]) == b""
+
+
 def test_a_file_that_is_taken_has_a_limit(bench: Bench) -> None:
     (bench.run / "model").write_bytes(b"12345")
     assert take(bench.run / "model", most_bytes=5) == b"12345"
@@ -234,6 +248,8 @@ def test_large_input_and_output_pass_at_the_same_time(bench: Bench) -> None:
     bench.candidate("import sys\nfor line in sys.stdin.buffer: sys.stdout.buffer.write(line)")
     text = (b"x" * 1000 + b"\n") * 5000
     assert ask(["python", "solve.py"], input=text) == text
+    numbers = np.arange(500_000.0).reshape(500, 1000)  # more than a pipe holds, eight bytes each
+    assert ask(["python", "solve.py"], input=numbers.data) == numbers.tobytes()
 
 
 def test_a_candidate_gets_its_seed_and_its_variables_and_a_folder(
@@ -250,6 +266,12 @@ def test_mistakes_of_the_scorer_are_no_crash(bench: Bench) -> None:
         ask("python solve.py")
     with pytest.raises(TypeError, match="input is str; expected bytes"):
         ask(["python", "solve.py"], input="text")  # type: ignore[arg-type]
+    for wrong in ({"seconds": -1}, {"seconds": float("nan")}, {"most_bytes": 0}, {"memory": 0}):
+        with pytest.raises(ValueError, match=r"\w+ = \S+; expected more than 0"):
+            ask(["python", "solve.py"], **wrong)  # type: ignore[arg-type]
+    for one in ("data", bench.data):
+        with pytest.raises(TypeError, match=r"read = .*data.*; expected a list, such as \["):
+            ask(["python", "solve.py"], read=one)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="no program 'no-such-program'"):
         ask(["no-such-program"])
     with pytest.raises(FileNotFoundError):

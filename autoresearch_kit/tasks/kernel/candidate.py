@@ -13,6 +13,7 @@ import json
 import math
 import mmap
 import os
+import random
 import secrets
 import select
 import subprocess
@@ -38,6 +39,7 @@ ROOM = {"cpu": 160 << 20, "cuda": 1 << 30}
 SEAL_FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE, linux/fcntl.h; not in Python's fcntl
 LINE = 1 << 16
 KEPT, QUOTED = 4096, 1000  # bytes of what it prints
+WATCH_SECONDS = 0.005  # between two looks for new processes, on average; 0.3 ms each
 
 
 class Crash(Exception):
@@ -68,8 +70,9 @@ class Child:
         self, name: str, blame: type[Exception], read: Sequence[Path], task: dict[str, Any]
     ) -> None:
         self.name, self.blame = name, blame
-        self.threads = int(task.get("options", {}).get("threads", 1))
-        self.deadline = time.monotonic() + float(task.get("timeout_seconds", 600))
+        self.threads = _threads(task)
+        self.whole = float(task.get("timeout_seconds", 600))
+        self.deadline = time.monotonic() + self.whole
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         self.memory = float(task.get("memory_gb", 0)) * 1e9 or 0.8 * total
         self.room = ROOM["cuda" if device.pick().startswith("cuda") else "cpu"]
@@ -77,6 +80,9 @@ class Child:
         self.outputs, taken = _shared(self.room, written_by_child=True)
         self.replies, child_writes = os.pipe()
         child_reads, self.requests = os.pipe()
+        # The child can open either pipe at its other end too, and fill it or empty it.
+        os.set_blocking(self.replies, False)
+        os.set_blocking(self.requests, False)
         inherited = (child_reads, child_writes, given, taken)
         script = Path(__file__).with_name("serve.py")
         try:
@@ -97,7 +103,9 @@ class Child:
         self.tree = Tree(self.process.pid)
         self.received = b""
         self.device = "cpu"  # until it says what it has
-        self.most_processes: float = math.inf
+        self.known: set[int] | None = None
+        self._moments = random.SystemRandom()
+        self._next_look = 0.0
         self.layout: Layout | None = None
         self._send("start", threads=self.threads)  # importing torch takes seconds: begin now
 
@@ -128,7 +136,8 @@ class Child:
         said = self.ask(
             doing, seconds, "load", file=str(file), function=function, builtins=builtins
         )
-        return [str(name) for name in said.get("kernels", ())]
+        found = said.get("kernels")  # from where the file's own code runs, so it may be anything
+        return [str(name) for name in found] if isinstance(found, list) else []
 
     def arrange(self, layout: Layout, slots: int, seconds: float) -> None:
         """Lay out the arrays of so many slots."""
@@ -168,11 +177,11 @@ class Child:
         return np.frombuffer(memory, draws.kept_as(dtype), count, offset).reshape(shape)
 
     def ask(
-        self, doing: str, seconds: float, do: str, *, look_after: float = math.inf, **fields: Any
+        self, doing: str, seconds: float, do: str, *, watched: Child | None = None, **fields: Any
     ) -> dict[str, Any]:
         """Send a request and wait for its reply; see `wait`."""
         self._send(do, **fields)
-        return self.wait(doing, seconds, look_after)
+        return self.wait(doing, seconds, watched)
 
     def call(self, doing: str, seconds: float, kernel: str, slots: Sequence[int]) -> None:
         """Let it call a kernel for each slot, where need be on copies of the arrays."""
@@ -190,9 +199,12 @@ class Child:
         message = json.dumps({"nonce": self.nonce, "do": do, **fields}) + "\n"
         # A child that is gone is noticed, with its reason, by the wait for its reply.
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.requests, message.encode())
+            try:
+                os.write(self.requests, message.encode())
+            except BlockingIOError:
+                raise self.blame(f"something filled the {self.name}'s pipe of requests") from None
 
-    def wait(self, doing: str, seconds: float, look_after: float = math.inf) -> dict[str, Any]:
+    def wait(self, doing: str, seconds: float, watched: Child | None = None) -> dict[str, Any]:
         """Wait for the reply to the last request.
 
         Parameters
@@ -201,28 +213,31 @@ class Child:
             What it does meanwhile, for messages.
         seconds
             The limit.
-        look_after
-            When to look for new processes of the child's, in seconds from now.
+        watched
+            Whose new processes to look for meanwhile, this child's or another's.
         """
         now = time.monotonic()
-        limit, look, size_at = min(now + seconds, self.deadline), now + look_after, now + 0.5
-        given = max(0.0, limit - now)
+        limit, size_at = min(now + seconds, self.deadline), now + 0.5
         poll = select.poll()
         poll.register(self.replies, select.POLLIN)
         while b"\n" not in self.received:
             now = time.monotonic()
             if now >= limit:
-                raise self.blame(f"hang: {given:.0f} s ran out while {doing}{self.output}")
-            if now >= look:
-                self.look()
-                look = math.inf
+                late = f"{seconds:.0f} s"
+                if limit == self.deadline:
+                    late = f"the {self.whole:.0f} s of the whole scoring (timeout_seconds)"
+                raise self.blame(f"hang: {late} ran out while {doing}{self.output}")
+            look = watched.watch() if watched else math.inf
             if now >= size_at:
-                self._check_memory(doing)
+                self.check_memory(doing)
                 size_at = now + 0.5
             due = min(limit, look, size_at) - now
             if not poll.poll(max(0.0, due) * 1000):
                 continue
-            some = os.read(self.replies, LINE)
+            try:
+                some = os.read(self.replies, LINE)
+            except BlockingIOError:
+                continue
             self.received += some
             if not some:
                 raise self.blame(f"{self._ended()} while {doing}{self.output}")
@@ -242,12 +257,25 @@ class Child:
             raise self.blame(f"{_printable(str(said['fault']))[:QUOTED]} while {doing}")
         return said
 
+    def processes(self) -> set[int]:
+        """Return the processes that were alive at the last look."""
+        return set(self.tree._seen)
+
+    def watch(self) -> float:
+        """Look for new processes if it is time; return the moment of the next look.
+
+        Nobody can foresee the moments, and the next one is always as near: one that lives for a
+        while is seen, however it chooses its time.
+        """
+        if time.monotonic() >= self._next_look:
+            self.look()
+            self._next_look = time.monotonic() + self._moments.expovariate(1 / WATCH_SECONDS)
+        return self._next_look
+
     def look(self) -> None:
-        """Look for processes that were not there when `most_processes` was set."""
+        """Look for processes that are not among the `known` ones, if there are such."""
         self.tree.find()
-        if self.tree.processes > self.most_processes or (
-            self.tree.unwaited is not None and math.isfinite(self.most_processes)
-        ):
+        if self.known is not None and (self.processes() - self.known or self.tree.unwaited):
             raise self.blame(
                 "it started a process while it was timed; start what a kernel needs at the first "
                 "call of a shape, and let it stay"
@@ -258,13 +286,14 @@ class Child:
             status = self.process.wait(10)
         except subprocess.TimeoutExpired:
             return f"the {self.name}'s process closed its pipe"
-        if status <= 128:
+        if 0 <= status <= 128:
             return f"the {self.name}'s process exited with status {status}"
         why = {9: "; out of memory?", 11: "; the inputs are read-only, did it write into them?"}
-        number = status - 128
+        number = -status if status < 0 else status - 128  # of the sandbox itself, or inside
         return f"the {self.name}'s process was killed by signal {number}{why.get(number, '')}"
 
-    def _check_memory(self, doing: str) -> None:
+    def check_memory(self, doing: str) -> None:
+        """See that it keeps to its memory."""
         self.look()
         used = self.tree.memory_bytes(self.memory)
         if used > self.memory:
@@ -316,18 +345,26 @@ def _shared(size: int, *, written_by_child: bool) -> tuple[mmap.mmap, int]:
     return memory, handle
 
 
+def _threads(task: dict[str, Any]) -> int:
+    threads = task.get("options", {}).get("threads", 1)
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    if type(threads) is not int or not 1 <= threads <= cores:
+        raise Trouble(
+            f"task.toml: options.threads = {threads!r}; expected 1 to {cores}, this machine's cores"
+        )
+    return threads
+
+
 def _environment(task: dict[str, Any], threads: int) -> dict[str, str]:
     passed = ("CUDA_VISIBLE_DEVICES", *task.get("env", ()))
     given = {name: os.environ[name] for name in passed if name in os.environ}
     if not device.pick().startswith("cuda"):
         given["CUDA_VISIBLE_DEVICES"] = ""
-    # Compilers find ninja there, and what they make is seen by nobody else and gone afterwards.
+    # Compilers find ninja there.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return given | {
         "PATH": path,
-        "TORCH_EXTENSIONS_DIR": "/tmp/torch-extensions",
-        "TRITON_CACHE_DIR": "/tmp/triton",
-        "NUMBA_CACHE_DIR": "/tmp/numba",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "NUMBA_NUM_THREADS": str(threads),

@@ -18,6 +18,7 @@ import json
 import mmap
 import os
 import sys
+import tempfile
 import traceback
 import warnings
 from pathlib import Path
@@ -30,6 +31,13 @@ import torch
 with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(None).mallopt(-3, 32 << 20)
     ctypes.CDLL(None).mallopt(-1, 1 << 30)
+
+
+MOST_SAID = 900  # characters of an error
+# What compilers make is for this process alone; TMPDIR is gone with it where there is a sandbox.
+_MADE = tempfile.mkdtemp(prefix="kernel-")
+for _cache in ("TORCH_EXTENSIONS_DIR", "TRITON_CACHE_DIR", "NUMBA_CACHE_DIR"):
+    os.environ[_cache] = f"{_MADE}/{_cache}"
 
 
 class Fault(Exception):
@@ -135,14 +143,23 @@ def main() -> None:
 
 
 def _told(error: BaseException) -> str:
-    """Return an error's last line and its place in kernel.py."""
-    said = traceback.format_exception_only(error)[-1].strip()
-    places = [
-        f"{Path(frame.filename).name}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).name == "kernel.py"
-    ]
-    return f"{said} ({places[-1]})" if places else said
+    """Return what an error says, short, and its place in kernel.py."""
+    said = _short(traceback.format_exception_only(error)[-1].strip())
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or "", error.lineno))
+    lines = [line for file, line in places if Path(file).name == "kernel.py"]
+    first, *others = said.split("\n", 1)
+    return "\n".join([f"{first} (kernel.py, line {lines[-1]})" if lines else first, *others])
+
+
+def _short(said: str) -> str:
+    """Return a long text's first line and, of a compiler's output, the lines that are errors."""
+    if len(said) <= MOST_SAID:
+        return said
+    first, *others = said.splitlines()
+    wrong = [line for line in others if "error:" in line or "undefined reference" in line]
+    return "\n".join([first[:100], *wrong] if wrong else [said])[:MOST_SAID]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch_kit.tasks.kernel import closeness, draws, gates
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash
+from autoresearch_kit.tasks.kernel.candidate import Child, Crash, Trouble
 from autoresearch_kit.tasks.kernel.layout import Layout
 from autoresearch_kit.tasks.kernel.references import Reference, Shape
 from autoresearch_kit.tree import Tree
@@ -40,19 +40,22 @@ class Player:
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.expected = TURN_SECONDS
-        self._random = random.SystemRandom()
         self.settle(strict=False)
 
     def settle(self, *, strict: bool = True) -> None:
         """From here on all CPU seconds count and, if `strict`, no process may be started."""
         self.child.tree = Tree(self.child.process.pid)  # compilers may have come and gone before
-        self.child.most_processes = self.child.tree.processes if strict else math.inf
+        self.child.known = self.child.processes() if strict else None
         self.settled = self.child.tree.cpu_seconds()
         self.aside = self.inside = 0.0
 
-    def turn(self, kernel: str, slots: Sequence[int], doing: str) -> float:
-        """Let it call a kernel once for each slot, and return what that cost in seconds."""
+    def turn(
+        self, kernel: str, slots: Sequence[int], doing: str, watched: Child | None = None
+    ) -> float:
+        """Let it call a kernel once for each slot, and return what that cost in seconds.
+
+        Meanwhile `watched` must start no process: the candidate, whosever turn it is.
+        """
         child = self.child
         self.idle()
         child.move("upload", doing, CALL_SECONDS, slots)
@@ -60,20 +63,19 @@ class Player:
             self.settled = child.tree.cpu_seconds()
         before, queued = self.settled, self._queued()
         began = time.perf_counter()
-        child.ask(
-            doing, CALL_SECONDS, "call", look_after=self._moment(), kernel=kernel, slots=slots
-        )
+        watched = watched or child
+        child.ask(doing, CALL_SECONDS, "call", watched=watched, kernel=kernel, slots=slots)
         wall = time.perf_counter() - began
         self.settled = child.tree.cpu_seconds()
         queued = self._queued() - queued
         used = self.settled - before
         self.inside += used
-        self.expected = wall
         if child.device != "cpu":
             child.move("download", doing, CALL_SECONDS, slots)
             self.settled = child.tree.cpu_seconds()
             return wall
-        cost, running = used / child.threads, wall - max(0.0, queued)
+        # Where nothing was used somebody else did the work, but 0 would be no divisor.
+        cost, running = max(1e-6, used / child.threads), wall - max(0.0, queued)
         return cost if running < cost + PAUSE_SECONDS else running
 
     def idle(self) -> None:
@@ -88,10 +90,6 @@ class Player:
                 f"turns that took {1e3 * self.inside:.1f} ms; at most {1e3 * most:.1f} ms are no "
                 "sign of work that was put off, done ahead, or meant to disturb"
             )
-
-    def _moment(self) -> float:
-        """Return a moment of the coming turn that nobody can foresee."""
-        return self._random.uniform(0, self.expected)
 
     def _queued(self) -> float:
         """Return how long the child's threads and this one were ready to run while others ran."""
@@ -165,16 +163,22 @@ class Timing:
         ------
         Crash
             When an output is wrong, or the candidate uses its time otherwise than it has to.
+        Trouble
+            When one of torch's ways is wrong here: nobody could be compared with it.
         """
         self._pin()
-        return [self.shape(shape) for shape in self.reference.TIMED[self.device]]
+        try:
+            return [self.shape(shape) for shape in self.reference.TIMED[self.device]]
+        except Trouble:
+            self.candidate.idle()  # it may be what keeps torch's process from getting on
+            raise
 
     def shape(self, shape: Shape) -> Timed:
         """Time one shape."""
         layout = Layout.of(self.reference, shape, self.dtype)
+        self.candidate.settle(strict=False)
         slots = self._slots(layout)
         self._kinds.clear()
-        self.candidate.settle(strict=False)
         self.candidate.child.arrange(layout, slots, CALL_SECONDS)
         costs: dict[str, list[float]] = {}
         late = time.monotonic() + SHAPE_SECONDS
@@ -222,20 +226,23 @@ class Timing:
             inputs = gates.inputs(self.reference, self.draw, layout, kind)
             self.candidate.child.fill(slot, inputs)
             self.rival.child.fill(slot, inputs)
+            self.candidate.child.watch()
             if kind != "normal":
                 odd[slot] = inputs
         order = self._random.sample(range(slots), slots)
-        turns = {}
+        turns, watched = {}, self.candidate.child
+        watched.check_memory(doing)
         after = self._random.random() < 0.5
         if not after:
             turns["kernel"] = self.candidate.turn("kernel", order, doing)
         for name in names:
-            turns[name] = self.rival.turn(name, order, doing)
+            turns[name] = self.rival.turn(name, order, doing, watched)
         if after:
             turns["kernel"] = self.candidate.turn("kernel", order, doing)
         self.calls += slots
         for slot, kind in enumerate(kinds):
-            taken = self.candidate.child.taken(slot)
+            watched.watch()
+            taken = watched.taken(slot)
             if slot in odd:
                 wrong = closeness.against_exact(self.reference, odd[slot], taken, self.dtype)
             else:
@@ -255,10 +262,22 @@ class Timing:
         for slot in range(few):
             self.rival.child.fill(slot, gates.inputs(self.reference, self.draw, layout, "normal"))
         self.rival.settle()
-        turns = [self.rival.turn(self.ways[0], list(range(few)), "getting warm") for _ in range(3)]
+        for way in self.ways:
+            self._trust(way, layout)
+        way, order, watched = self.ways[0], list(range(few)), self.candidate.child
+        turns = [self.rival.turn(way, order, "getting warm", watched) for _ in range(3)]
         slots = max(few, min(room, math.ceil(TURN_SECONDS * few / turns[-1])))
         self.rival.child.arrange(layout, slots, CALL_SECONDS)
         return slots
+
+    def _trust(self, way: str, layout: Layout) -> None:
+        """Compare one output of torch's, which the candidate's are compared with, with exact."""
+        given = gates.inputs(self.reference, self.draw, layout, "normal")
+        self.rival.child.fill(0, given)
+        self.rival.turn(way, [0], "getting warm")
+        taken = self.rival.child.taken(0)
+        if wrong := closeness.against_exact(self.reference, given, taken, self.dtype):
+            raise Trouble(f"torch's own {way} is wrong here, shape {layout.shape}: {wrong}")
 
     def _pin(self) -> None:
         """Keep both on the same cores, as many as a kernel may use."""
