@@ -36,7 +36,7 @@ test: venv  ## ruff, mypy, pytest with the browser and the notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 acceptance: venv  ## the long suites (hours)
 	$(BIN)/pytest -m acceptance

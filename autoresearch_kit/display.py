@@ -95,6 +95,7 @@ def card(repo: Path | None, found: Records, n: int) -> Page:
         "verdict": _verdict(stands, record.status),
         "why": record.reason,
         "effect": _effect(stands),
+        "scorer": str(record.evidence.get("note") or ""),
         "later": _later(stands, record.status, found.values()),
         "hypothesis": record.hypothesis,
         "changed": _changed(parent, record) if parent else "",

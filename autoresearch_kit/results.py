@@ -40,6 +40,11 @@ def suspicion(result: Mapping[str, Any]) -> str:
     return records.clean(str(result.get("quarantine") or ""))
 
 
+def note(result: Mapping[str, Any]) -> str:
+    """Return what the scorer tells of a result beside the metric, for people and proposers."""
+    return records.clean(str(result.get("note") or ""))
+
+
 def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """Return one run's part of the evidence for a decision."""
     return {

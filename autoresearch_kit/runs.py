@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import os
 import secrets
 import signal
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -222,7 +222,11 @@ def _finish(
 
 def _checked(result: Mapping[str, Any]) -> Mapping[str, Any]:
     value = result.get("value")
-    number = isinstance(value, int | float) and math.isfinite(value)
+    number = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
     if number or "crash" in result or "error" in result:
         return result
     return {"error": f"it gave {value!r} as value; expected a finite number, or a crash"}

@@ -137,7 +137,7 @@ def ask(
     input
         What it reads from stdin.
     seconds
-        Wall-clock limit.
+        Wall-clock limit; less where `timeout_seconds` of the task is over sooner.
     read, write
         Files and folders that it may see, or change, beside its own. Never name hidden data. After
         the call links, pipes and sockets are gone from `write`.
@@ -200,7 +200,7 @@ def ask(
     folders = [path for path in written if path.is_dir()]
     _theirs.extend(folders)
     try:
-        talk.go_on(seconds, memory, folders)
+        talk.go_on(_until(seconds), memory, folders)
     finally:
         sandbox.kill(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -211,6 +211,12 @@ def ask(
     if process.returncode:
         raise Crash(f"{program} {_ended(process.returncode)}{talk.why(code, quote=quote)}")
     return bytes(talk.said)
+
+
+def _until(seconds: float) -> float:
+    """Return the seconds that a program may take, for the whole scoring ends as well."""
+    left = float(os.environ.get("SCORE_UNTIL") or "inf") - time.time()
+    return min(seconds, max(0.0, left))
 
 
 def take(path: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> bytes:
@@ -255,7 +261,7 @@ class _Talk:
             while self._open or self._process.poll() is None:
                 now = time.monotonic()
                 if now > late:
-                    raise Crash(f"{self._name} took more than {seconds:g} s")
+                    raise Crash(f"{self._name} took more than {seconds:.4g} s")
                 if now > next_look:
                     # What is over at once is never looked at: that would cost more than it did.
                     tree = tree or Tree(self._process.pid)

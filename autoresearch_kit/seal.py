@@ -31,7 +31,7 @@ CHUNK_BYTES = 16 << 20
 BAR_BYTES, BAR_SECONDS = 256 << 20, 1.0
 """A bar is shown when so much is read, or more, and it takes longer than this."""
 
-_TASK = re.compile(r"\bautoresearch_kit\.tasks\.(\w+)")
+_TASK = re.compile(r"\bautoresearch_kit\.tasks(?:\.|\s+import\s+)(\w+)")
 
 
 def of(host: Path, task: Task, known: Path | None = None) -> dict[str, str]:

@@ -121,11 +121,14 @@ def _score(run: Path, spec: dict[str, Any]) -> None:
 
 def _scorer_says(run: Path, spec: dict[str, Any]) -> dict[str, Any]:
     """Run the scorer and return its verdict, or why there is none."""
-    limit = task.make(spec["task"]).timeout_seconds + SCORER_EXTRA_SECONDS
+    seconds = task.make(spec["task"]).timeout_seconds
+    limit = seconds + SCORER_EXTRA_SECONDS
+    # Until then what takes long is the candidate's fault, if the scorer says so.
+    until = {"SCORE_UNTIL": str(time.time() + seconds)}
     log = Log(run / "score.txt")
     with selectors.DefaultSelector() as selector:
         child = Child(
-            "scorer", lambda env, popen: start_scorer(run, spec, env, popen), selector, log
+            "scorer", lambda env, popen: start_scorer(run, spec, env | until, popen), selector, log
         )
         late = time.monotonic() + limit
         try:

@@ -127,9 +127,7 @@ def test_a_dirty_checkout_of_the_branch_is_left_alone(host, contract) -> None:
 
 
 def test_labs_in_the_way(tmp_path: Path, host) -> None:
-    with pytest.raises(
-        errors.TaskError, match="kernel, language_model, language_model_mlx"
-    ):
+    with pytest.raises(errors.TaskError, match="kernel, language_model, language_model_mlx"):
         ark.new_lab(tmp_path / "x", task="no_such_task")
     with pytest.raises(errors.LabError, match="is a file"):
         ark.new_lab(host / "fit.py", task="language_model")

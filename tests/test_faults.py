@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -145,13 +146,24 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path, contra
     assert ark.open_campaign(host, tag="a").best.files["fit.py"] == PRINTED
 
 
-@pytest.mark.parametrize("value", ["null", "NaN", '"0.1"'])
+@pytest.mark.parametrize("value", ["null", "NaN", '"0.1"', "true", "1" + 400 * "0"])
 def test_a_scorer_without_a_number_is_an_error(make_host: Callable[..., Path], value: str) -> None:
     host = make_host({"fit.py": TRAIN, "check.py": f"print('{{\"value\": {value}}}')\n"})
     campaign = open_scored(host)
     with pytest.raises(errors.ScorerError, match="expected a finite number"):
         ark.baseline(campaign)
     assert campaign.records() == []
+
+
+def test_what_a_scorer_tells_beside_the_number_is_on_the_card(
+    make_host: Callable[..., Path],
+) -> None:
+    said = '{"value": 0.5, "note": "9 of 10 right\\u001b[2J"}'
+    host = make_host({"fit.py": TRAIN, "check.py": f"print({said!r})\n"})
+    campaign = open_scored(host)
+    ark.baseline(campaign)
+    assert campaign.records()[0].evidence == {"note": "9 of 10 right"}
+    assert re.search("scorer +9 of 10 right", str(ark.show(campaign, 0)))
 
 
 def test_what_a_run_leaves_can_neither_hang_nor_mislead_the_kit(scored: ark.Campaign) -> None:

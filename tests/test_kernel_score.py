@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,9 @@ def test_one_json_object_with_the_score_is_printed(
     assert shape["fastest"] in ("rms_norm", "in_steps")
     assert result["value"] == pytest.approx(shape["speedup"], abs=1e-4)
     assert result["limit"] == shape["limit"] > 0
+    sides = "x".join(map(str, SHAPE))
+    said = rf"{sides}: \d+\.\d\d in [\d.e+-]+ ms; \d+\.\d\d of a copy's speed"
+    assert re.fullmatch(said, result["note"])
 
 
 def test_what_is_missing_is_said(

@@ -5,6 +5,8 @@ Slow: real training and scoring processes, in the profile `tiny`.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -17,12 +19,15 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MAX_CELLS, MAX_LINES = 12, 8
 
 
-def run(name: str, folder: Path) -> str:
-    """Execute a notebook of the kit with the sizes of `tiny`; return all that it printed."""
+SMALL = {'profile="smoke"': 'profile="tiny"', "experiments=4": "experiments=2"}
+
+
+def run(name: str, folder: Path, changes: Mapping[str, str] = SMALL) -> str:
+    """Execute a notebook of the kit with `changes`; return all that it printed."""
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
     for cell in notebook.cells:
-        cell.source = cell.source.replace('profile="smoke"', 'profile="tiny"')
-        cell.source = cell.source.replace("experiments=4", "experiments=2")
+        for old, new in changes.items():
+            cell.source = cell.source.replace(old, new)
     client = NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": folder}}
     )
@@ -48,13 +53,27 @@ def test_stepping_through_and_handing_over(tmp_path: Path) -> None:
     assert len(ark.history(tmp_path / "labs" / "first")) == 5
 
 
-def test_analysing_needs_nothing_but_the_repository(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["example", "kernel", "mlx"])
+def test_analysing_needs_nothing_but_a_recorded_campaign(tmp_path: Path, tag: str) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "data").symlink_to(NOTEBOOKS.parent / "data")
-    shown = run("03_analysis.ipynb", folder)
-    assert "experiment   example 00" in shown  # the card
+    shown = run("03_analysis.ipynb", folder, {"example-campaign.bundle": f"{tag}-campaign.bundle"})
+    assert f"experiment   {tag} 00" in shown  # the card
     assert (tmp_path / "labs" / "example-report.html").stat().st_size > 100_000
+
+
+@pytest.mark.timeout(600)
+def test_a_kernel_and_a_task_of_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    shutil.copytree(NOTEBOOKS / "squeeze", folder / "squeeze")
+    for name in ("CHANGELOG.md", "data"):
+        (tmp_path / name).symlink_to(NOTEBOOKS.parent / name)
+    shown = run("04_any_task.ipynb", folder)
+    assert "<Score 0000 keep: speedup" in shown
+    assert "metric       bits_per_byte" in shown
+    assert ark.history(tmp_path / "labs" / "kernel")["experiment"].tolist() == [0, 1]
+    assert ark.history(tmp_path / "labs" / "squeeze")["scored_by"].tolist() == ["kit", "kit"]
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

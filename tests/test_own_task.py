@@ -26,7 +26,14 @@ def blocks(language: str) -> list[str]:
 def in_shell(lines: str, folder: Path) -> None:
     python = Path(sys.executable).parent
     subprocess.run(
-        ["sh", "-e", "-c", lines.replace("~/squeeze", str(folder))],
+        [
+            "sh",
+            "-e",
+            "-c",
+            lines.replace("~/squeeze", str(folder)).replace(
+                "~/autoresearch-kit", str(SQUEEZE.parents[1])
+            ),
+        ],
         cwd=folder,
         env=os.environ | {"PATH": f"{python}{os.pathsep}{os.environ['PATH']}"},
         check=True,

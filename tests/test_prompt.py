@@ -215,7 +215,9 @@ def test_figures_are_those_of_the_baseline_the_best_and_the_last_run(tmp_path: P
     ran = {"tokens": 6_000_000, "training_seconds": 60.0, "peak_memory_mb": 812.5, "parameters": 99}
     history = [
         record(1, "keep", 0.9, delta=-0.1, parent=0, **ran),
-        discarded(2, parent=1, device="cuda:0", setup_seconds=2.5),
+        discarded(
+            2, parent=1, device="cuda:0", setup_seconds=2.5, evidence={"note": "9 of 10 ``` right"}
+        ),
         record(3, "refused", None, parent=1),
     ]
     lines = section(build(campaign(tmp_path, history)), "What runs take").splitlines()[1:-1]
@@ -223,6 +225,7 @@ def test_figures_are_those_of_the_baseline_the_best_and_the_last_run(tmp_path: P
     rows = {row[0]: row[1:] for row in (re.split("  +", line) for line in lines[1:])}
     assert rows["tokens/s"] == ["-", "100,000", "-"]
     assert rows["peak memory, MB"] == ["-", "812", "-"]
+    assert "0002 last, the scorer says: 9 of 10 ``` right" in lines
     assert rows["device"] == ["-", "-", "cuda:0"]
 
 

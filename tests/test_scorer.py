@@ -237,6 +237,15 @@ def test_what_one_program_should_leave_for_the_next_and_does_not_is_a_crash(
     assert ask(["python", "solve.py"], read=[out / "built"]) == b""
 
 
+def test_no_question_goes_on_beyond_the_time_of_the_whole_scoring(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.candidate("import time\ntime.sleep(300)")
+    monkeypatch.setenv("SCORE_UNTIL", str(time.time() + 0.5))
+    with pytest.raises(Crash, match=r"solve.py took more than 0\.\d+ s"):
+        ask(["python", "solve.py"])
+
+
 def test_a_file_that_is_taken_has_a_limit(bench: Bench) -> None:
     (bench.run / "model").write_bytes(b"12345")
     assert take(bench.run / "model", most_bytes=5) == b"12345"

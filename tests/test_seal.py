@@ -161,7 +161,7 @@ def test_the_kits_scorer_is_sealed_without_its_template(host, monkeypatch, tmp_p
     other.mkdir()
     (other / "__init__.py").write_text("")
     assert seal.of(host, scored)["scorer"] == before
-    (folder / "helper.py").write_text("from autoresearch_kit.tasks.riddle import rows\n")
+    (folder / "helper.py").write_text("from autoresearch_kit.tasks import riddle\n")
     named = seal.of(host, scored)["scorer"]
     (other / "rows.py").write_text("ROWS = 3\n")  # read by another task's scorer
     assert seal.of(host, scored)["scorer"] not in (before, named)

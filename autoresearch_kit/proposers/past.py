@@ -324,7 +324,13 @@ def figures(past: Past) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     cells = (map(str.ljust, row, widths) for row in table)
-    return fenced("\n".join("  ".join(row).rstrip() for row in cells), "text")
+    lines = ["  ".join(row).rstrip() for row in cells]
+    lines += [
+        f"{name}, the scorer says: {plain(str(said))}"
+        for name, record in rows
+        if record and (said := record.evidence.get("note"))
+    ]
+    return fenced("\n".join(lines), "text")
 
 
 def _landmarks(past: Past) -> list[tuple[str, Record | None]]:

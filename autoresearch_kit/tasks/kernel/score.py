@@ -131,6 +131,12 @@ def _value(reference: references.Reference, timed: list[Timed]) -> dict[str, Any
             for each, share in zip(timed, shares, strict=True)
         ],
     }
+    told = [
+        f"{'x'.join(map(str, each.shape))}: {each.speedup:.2f} in {1e3 * own:.2g} ms"
+        for each in timed
+        for own in [each.seconds["kernel"]]
+    ]
+    result["note"] = f"{', '.join(told)}; {result['limit']:.2f} of {limits.WORDS[reference.LIMIT]}"
     most = limits.SUSPICIOUS[reference.LIMIT]
     if max(shares) > most:
         worst = timed[shares.index(max(shares))]
