@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -89,6 +90,7 @@ def check(path: Path, fixed: Task, read: Read, where: str) -> None:
             )
     _check_command("train", fixed.train, fixed.command(path), read, f"{where} of {path}")
     command = fixed.score
+    _check_baseline(path, command)
     _check_command("score", command, command, read, f"{where} of {path}")
     if shared := [file for file in files_of(command, read) if file in fixed.edit]:
         how = f"edit names {shared[0]!r}, which score={' '.join(command)!r} runs"
@@ -99,6 +101,24 @@ def check(path: Path, fixed: Task, read: Read, where: str) -> None:
             "it, and the number would be that of another program. Take the file out of edit; or "
             "let the scorer start it as a program: autoresearch_kit.scorer.ask(...)."
         )
+
+
+def _check_baseline(path: Path, command: Sequence[str]) -> None:
+    """Refuse a scorer that would be read from the disk, where anything may change it unseen."""
+    for i, word in enumerate(command):
+        given = Path(word).expanduser()
+        place, top = Path(path, given).resolve(), path.resolve()
+        outside = given.is_absolute() or ".." in given.parts
+        if outside and place.suffix in (".py", ".sh") and place.is_file():
+            own = place.is_relative_to(top)
+            name = place.relative_to(top).as_posix() if own else place.name
+            other = shlex.join([*command[:i], name, *command[i + 1 :]])
+            raise TaskError(
+                f"score={shlex.join(command)!r} names {word}, which is read from the disk as it is "
+                "then. Expected a file of the repository: a scorer is taken from the baseline's "
+                f"commit, where nothing can change it. {'T' if own else 'Copy it there and t'}ype "
+                f"score={other!r}"
+            )
 
 
 def script(command: Sequence[str], read: Read) -> str:
@@ -183,6 +203,12 @@ def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
     if "edit" not in given:
         files = set(git.list_files(path, commit))
         if not {"train.py", "prepare.py", "program.md"} <= files:
+            if (path / task.FILE).exists():
+                raise TaskError(
+                    f"{path / task.FILE} is not in commit {commit[:7]}, and only what is committed "
+                    f"counts; type git add {task.FILE} (and the scorer that it names) and "
+                    "git commit"
+                )
             raise TaskError(
                 f"{path} has no {task.FILE}, so say what may change and which number decides:\n"
                 f"    ark.open_campaign({str(path)!r}, tag=..., edit='train.py', "

@@ -245,10 +245,13 @@ def _folded(repo: Path | None, record: Record, tree: str, names: Sequence[str]) 
 
 
 def _run(record: Record) -> str:
-    lines = f"{record.lines_added} lines added, {record.lines_removed} removed"
+    plural = "s" * (record.lines_added != 1)
+    lines = f"{record.lines_added} line{plural} added, {record.lines_removed} removed"
     words = [lines] if record.lines_added or record.lines_removed else []
     if record.training_seconds is not None:
         words.append(f"{record.training_seconds:.1f} s training")
+    if record.scoring_seconds is not None:
+        words.append(f"{record.scoring_seconds:.1f} s scoring")
     if record.peak_memory_mb is not None:
         words.append(f"{record.peak_memory_mb:.0f} MB")
     return ", ".join(words) + (f" on {record.device}" if record.device else "")

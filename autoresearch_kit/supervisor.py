@@ -152,7 +152,11 @@ def _scorer_says(run: Path, spec: dict[str, Any]) -> dict[str, Any]:
         if code == 0 and isinstance(said, dict) and ("value" in said or "crash" in said):
             return said
     if code == 0:
-        return {"error": f"the scorer printed no result; its last line: {last_error(text)!r}"}
+        return {
+            "error": f"the scorer printed no result; its last line: {last_error(text)!r}. Expected "
+            'one JSON object such as {"value": 0.5}; a scorer in Python ends with main(score), '
+            "from autoresearch_kit.scorer"
+        }
     return {"error": f"the scorer failed with exit code {code}: {last_error(text)}"}
 
 

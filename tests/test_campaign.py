@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +137,21 @@ def test_labs_in_the_way(tmp_path: Path, host) -> None:
     with pytest.raises(errors.TaskError, match="tiny"):
         ark.new_lab(tmp_path / "y", task="language_model", profile="huge")
     assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "typed"),
+    [("{host}/judge.py", "type score='python judge.py'"), ("../judge.py", "Copy it there and t")],
+)
+def test_a_scorer_is_a_file_of_the_repository(host, contract, word: str, typed: str) -> None:
+    (host.parent / "judge.py").write_text("print(1)\n")
+    (host / "judge.py").write_text("print(1)\n")
+    score = f"python {word.format(host=host)}"
+    with pytest.raises(errors.TaskError, match=rf"(?i)read from the disk.*{re.escape(typed)}"):
+        ark.open_campaign(host, tag="a", score=score, **contract)
+
+
+def test_a_task_that_is_not_committed_is_named(host, contract) -> None:
+    (host / "task.toml").write_text('name = "x"\nedit = ["fit.py"]\ntrain = ["x"]\n')
+    with pytest.raises(errors.TaskError, match=r"task.toml is not in commit .* git add task.toml"):
+        ark.open_campaign(host, tag="a")

@@ -85,7 +85,7 @@ def test_a_card_tells_hypothesis_verdict_curve_and_diff(lab: Path):
         "a higher rate\n             may help",
         "LR 0.04 → 0.041",
         "TPE(), approved by Ada <ada@example.org>",
-        "1 lines added, 1 removed, 20.0 s training on cpu",
+        "1 line added, 1 removed, 20.0 s training on cpu",
         "0003 discard: it did not repeat",
         "█",
         "6 → 3",

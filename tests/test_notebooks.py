@@ -67,8 +67,6 @@ def test_analysing_needs_nothing_but_a_recorded_campaign(tmp_path: Path, tag: st
 def test_a_kernel_and_a_task_of_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     shutil.copytree(NOTEBOOKS / "squeeze", folder / "squeeze")
-    for name in ("CHANGELOG.md", "data"):
-        (tmp_path / name).symlink_to(NOTEBOOKS.parent / name)
     shown = run("04_any_task.ipynb", folder)
     assert "<Score 0000 keep: speedup" in shown
     assert "metric       bits_per_byte" in shown

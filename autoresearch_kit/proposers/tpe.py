@@ -167,7 +167,8 @@ class TPE:
         knobs = _knobs(found)
         if not knobs:
             raise ProposalError(
-                f"None of the constants {', '.join(found)} may be tuned: tuples and seeds stay, "
+                f"There is nothing for TPE to tune: of the constants {', '.join(found)} it may "
+                "change none. Tuples and seeds stay, "
                 "and strings need a hint such as `# search: relu | gelu`. Add a hint to one, or "
                 "propose by ark.Human(edit=...)."
             )

@@ -19,7 +19,10 @@ LEAST = {"float64": 2.3e-308, "float32": 1.2e-38, "float16": 6e-8, "bfloat16": 1
 
 # Near max, tiny, of very different sizes, ...: what breaks a kernel that was tried on normal
 # numbers alone.
-KINDS = ("near max", "1e-6", "mixed scales", "zeros", "constant", "one large", "infinities")
+KINDS = (
+    "near max", "1e-6", "mixed scales", "zeros", "constant", "one large", "few that count",
+    "infinities",
+)  # fmt: skip
 INFINITIES = (np.inf, -np.inf, np.nan)
 POOL = 1 << 22
 
@@ -80,6 +83,14 @@ class Draw:
             normal.flat[self.random.integers(normal.size)] = min(self.largest, 1e4)
             return normal
         rows = normal.reshape(-1, shape[-1])
+        if self.kind == "few that count":
+            # In a sum of thousands an exponential of ten bits would go unseen: errors cancel. Here
+            # those of a row are of one size, and exp(-60) is nothing.
+            rows[...] = -60  # its square is 3600, and sums of that stay exact
+            places = self.random.integers(0, shape[-1], (len(rows), 8))
+            np.put_along_axis(rows, places, -self.random.uniform(0, 3, (len(rows), 1)), 1)
+            rows[np.arange(len(rows)), places[:, 0]] = 0
+            return normal
         # One in a row, and not in all rows: so each has to do its worst alone.
         chosen = self.random.permutation(len(rows))[: max(3, len(rows) // 2)]
         places = self.random.integers(0, shape[-1], len(chosen))

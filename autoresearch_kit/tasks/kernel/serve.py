@@ -33,6 +33,8 @@ with contextlib.suppress(OSError, AttributeError):
     ctypes.CDLL(None).mallopt(-1, 1 << 30)
 
 
+HUGE = 2 << 20
+MAP_FIXED, MADV_COLLAPSE = 0x10, 25  # linux/mman.h; the latter since Linux 6.1
 MOST_SAID = 900  # characters of an error
 # What compilers make is for this process alone; TMPDIR is gone with it where there is a sandbox.
 _MADE = tempfile.mkdtemp(prefix="kernel-")
@@ -48,8 +50,8 @@ class Server:
     """Kernels by name, the arrays of the slots, and what may be asked of them."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        self.inputs = mmap.mmap(inputs, os.fstat(inputs).st_size, access=mmap.ACCESS_READ)
-        self.outputs = mmap.mmap(outputs, os.fstat(outputs).st_size)
+        self.inputs, self.outputs = _mapped(inputs, write=False), _mapped(outputs, write=True)
+        self.fresh = False
         self.cuda = torch.cuda.is_available()
         self.kernels: dict[str, Any] = {}
         self.shared: list[list[torch.Tensor]] = []
@@ -86,12 +88,12 @@ class Server:
             ]
             for slot in range(slots)
         ]
-        self.arguments = self.shared
+        self.arguments, self.fresh = self.shared, True
         if self.cuda:
             self.arguments = [[each.cuda() for each in slot] for slot in self.shared]
         return {}
 
-    def _tensor(self, memory: mmap.mmap, array: list[Any], start: int) -> torch.Tensor:
+    def _tensor(self, memory: Any, array: list[Any], start: int) -> torch.Tensor:
         dtype, shape, offset = array
         kind, count = getattr(torch, dtype), torch.Size(shape).numel()
         return torch.frombuffer(memory, dtype=kind, count=count, offset=start + offset).view(shape)
@@ -106,6 +108,9 @@ class Server:
 
     def call(self, kernel: str, slots: list[int]) -> dict[str, Any]:
         """Call a kernel once a slot."""
+        if self.fresh and not self.cuda:
+            _collapse(self.shared)
+        self.fresh = False
         function, arguments = self.kernels[kernel], self.arguments
         for slot in slots:
             function(*arguments[slot])
@@ -121,6 +126,35 @@ class Server:
     def _synchronize(self) -> None:
         if self.cuda:
             torch.cuda.synchronize()
+
+
+def _mapped(handle: int, *, write: bool) -> Any:
+    """Map a file, on Linux from a boundary of huge pages on."""
+    size = os.fstat(handle).st_size
+    if sys.platform.startswith("linux"):
+        take = ctypes.CDLL(None).mmap
+        take.restype, number = ctypes.c_void_p, ctypes.c_int
+        take.argtypes = [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_long]
+        free = take(None, size + HUGE, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        at = -(-free // HUGE) * HUGE
+        rights = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
+        if take(at, size, rights, mmap.MAP_SHARED | MAP_FIXED, handle, 0) == at:
+            return (ctypes.c_char * size).from_address(at)
+    return mmap.mmap(handle, size, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_READ)
+
+
+def _collapse(slots: list[list[torch.Tensor]]) -> None:
+    """Put the arrays into huge pages, as far as this kernel of Linux does that.
+
+    A candidate could do so for itself, and would be some 15 % faster by no merit of its own.
+    """
+    if sys.platform.startswith("linux"):
+        advise = ctypes.CDLL(None).madvise
+        advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for arrays in ([each for slot in slots for each in slot[:-1]], [s[-1] for s in slots]):
+            first = min(each.data_ptr() for each in arrays) // HUGE * HUGE
+            last = max(each.data_ptr() + each.nbytes for each in arrays)
+            advise(first, -(-(last - first) // HUGE) * HUGE, MADV_COLLAPSE)
 
 
 def main() -> None:
