@@ -1,4 +1,4 @@
-"""Fill the pipe of requests and answer this one: to write another the scorer would wait for ever."""
+"""Fill the pipe of requests and answer this one: the scorer would wait for ever to write on."""
 
 # ends: crash
 # says: something filled the kernel's pipe of requests

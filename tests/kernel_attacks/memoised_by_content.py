@@ -1,6 +1,7 @@
 """Keep each result by a few numbers of its input, in the hope to be asked the same again."""
 
-# ends: honest
+# ends: honest or crash
+# says: (few that count|constant|zeros)[^:]*: .* numbers are wrong
 # only: acceptance
 
 from honest import honest

@@ -49,7 +49,9 @@ def against_exact(
     if right.all():
         return ""
     wrong = ~right
-    worst = np.where(wrong, np.nan_to_num(error / allowed, nan=np.inf, posinf=np.inf), -1.0)
+    with np.errstate(all="ignore"):
+        times = np.nan_to_num(error / allowed, nan=np.inf, posinf=np.inf)
+    worst = np.where(wrong, times, -1.0)
     at = np.unravel_index(int(worst.argmax()), worst.shape)
     place = ", ".join(map(str, at))
     return (
