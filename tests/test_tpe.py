@@ -290,7 +290,7 @@ def test_an_idea_that_changes_nothing_is_refused(campaign: Campaign) -> None:
     ("text", "words"),
     [
         ("rate = 0.1\nprint('loss: 1')\n", r"no constant for TPE.*ark.Human\(edit"),
-        ("SEED = 1\nNAME = 'x'\nBETAS = (1, 2)\n", "constants SEED, NAME, BETAS it may change none"),
+        ("SEED = 1\nNAME = 'x'\nBETAS = (1, 2)\n", "SEED, NAME, BETAS it may change none"),
         ("RATE = 0.1  # search: 1 - 2\n", "Can't read the hint 'search: 1 - 2'"),
     ],
 )
