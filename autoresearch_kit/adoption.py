@@ -10,37 +10,17 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import contract as contracts
-from autoresearch_kit import device, files, git, render, runner, sandbox
+from autoresearch_kit import device, files, git, intake, records, render, runner, sandbox
 from autoresearch_kit import task as tasks
 from autoresearch_kit.errors import LabError, ScorerError, TaskError
 from autoresearch_kit.task import Task
 
-SCORER = "score.py"
 TAIL_LINES, NOTE_WIDTH = 12, 86
-EXAMPLE = '''\
-"""Seconds that {program} takes to sort numbers which it can't foresee."""
-import random
-import time
-
-from autoresearch_kit.scorer import Crash, ask, main
-
-
-def score():
-    numbers = [str(n) for n in random.SystemRandom().sample(range(10**9), 50_000)]
-    began = time.perf_counter()
-    said = ask(["python", "{program}"], input="\\n".join(numbers).encode(), seconds=60)
-    seconds = time.perf_counter() - began
-    if said.decode(errors="replace").split() != sorted(numbers, key=int):
-        raise Crash("these are not the numbers in order")
-    return seconds
-
-
-main(score)
-'''
+MORE = "goal='maximize'"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -61,6 +41,10 @@ class Adoption:
         What to know before the first experiment.
     to_commit
         The files that a campaign needs and the last commit has not.
+    to_hide
+        Shell lines that take hidden data out of git, where it is in there.
+    assumed
+        Whether the goal is ``minimize`` because nobody said which.
     """
 
     path: Path
@@ -70,20 +54,34 @@ class Adoption:
     sandboxed: bool
     notes: tuple[str, ...]
     to_commit: tuple[str, ...]
+    to_hide: tuple[str, ...] = ()
+    assumed: bool = False
 
     @property
     def todo(self) -> str:
         """What to type next: shell lines where something is to be committed, then Python."""
-        place, lines = str(self.path), []
-        if self.to_commit:
-            at, message = f"git -C {shlex.quote(place)}", f"A task: {self.task.metric}"
-            lines = [f"{at} add {' '.join(map(shlex.quote, self.to_commit))}"]
-            lines.append(f"{at} commit -m {shlex.quote(message)}")
         tag = time.strftime("%b%d").lower()
-        lines.append(f"campaign = ark.open_campaign({place!r}, tag={tag!r})")
-        return "\n".join([*lines, "ark.baseline(campaign)"])
+        opens = f"campaign = ark.open_campaign({str(self.path)!r}, tag={tag!r})"
+        return "\n".join([*self._commits(), opens, "ark.baseline(campaign)"])
 
-    def _summary(self) -> dict[str, object]:
+    def in_shell(self) -> str:
+        """Return the same card for a terminal: what to type next are shell lines alone."""
+        place, tag = shlex.quote(str(self.path)), time.strftime("%b%d").lower()
+        night = (
+            f"autoresearch-kit overnight {place} --tag {tag} --experiments 20 --approve small:20"
+        )
+        return self._card("--goal maximize", "\n".join([*self._commits(), night]))
+
+    def _commits(self) -> list[str]:
+        lines = [*self.to_hide]
+        if self.to_commit:
+            at, message = f"git -C {shlex.quote(str(self.path))}", f"A task: {self.task.metric}"
+            lines.append(f"{at} add {shlex.join(self.to_commit)}")
+            lines.append(f"{at} commit -m {shlex.quote(message)}")
+        return lines
+
+    def _summary(self, other: str) -> dict[str, object]:
+        hint = f" ({other} if higher is better)" if self.assumed else ""
         task, unit = self.task, f" {self.task.unit}" if self.task.unit else ""
         trust = {
             "kit": f"{' '.join(task.score)}, which no experiment can change",
@@ -94,7 +92,7 @@ class Adoption:
             boxed = f"no: {sandbox.unavailable() or 'nothing ran in ask or ark.untrusted'}"
         return {
             "task": f"{task.name} in {self.path}, edits {', '.join(task.edit)}",
-            "metric": f"{task.metric} {self.values[0]:.6g}{unit}, to {task.goal}",
+            "metric": f"{task.metric} {self.values[0]:.6g}{unit}, to {task.goal}{hint}",
             "tried again": _difference(self.values) if len(self.values) > 1 else "",
             "a try takes": f"{self.seconds:.2g} s",
             "measured by": trust[task.scored_by],
@@ -102,30 +100,34 @@ class Adoption:
             "note": "\n".join(textwrap.fill(note, NOTE_WIDTH) for note in self.notes),
         }
 
-    def _text(self) -> str:
-        text = f"To type next:\n\n{_indented(self.todo)}"
+    def _text(self, todo: str) -> str:
+        text = f"To type next:\n\n{intake.indented(todo)}"
         if not self.task.score:
             why = "The script measures itself, so code can win by what it prints"
-            text += f"\n{_no_scorer(why, _program(self.task.as_dict()))}"
+            text += f"\n{intake.no_scorer(why, self.task.as_dict())}"
         return text
 
+    def _card(self, other: str, todo: str) -> str:
+        return f"{render.table(self._summary(other))}\n{self._text(todo)}"
+
     def __repr__(self) -> str:
-        return f"{render.table(self._summary())}\n{self._text()}"
+        return self._card(MORE, self.todo)
 
     def _repr_html_(self) -> str:
-        return f"{render.card(self._summary())}<pre>{html.escape(self._text())}</pre>"
+        text = html.escape(self._text(self.todo))
+        return f"{render.card(self._summary(MORE))}<pre>{text}</pre>"
 
 
 def new_task(
     path: str | Path,
     *,
-    edit: str | Sequence[str],
-    metric: str,
+    edit: str | Path | Sequence[str | Path] | None = None,
+    metric: str | None = None,
     score: str | Sequence[str] | None = None,
     train: str | Sequence[str] | None = None,
-    goal: str = "minimize",
+    goal: str | None = None,
     unit: str = "",
-    data: str | Sequence[str] | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     name: str | None = None,
     **contract: Any,
 ) -> Adoption:
@@ -139,19 +141,20 @@ def new_task(
     path
         A git repository with a commit.
     edit
-        The file that may change, or several; committed.
+        The file that may change, or several; committed. Always needed.
     metric, goal, unit
-        The number that decides, whether to ``minimize`` or to ``maximize`` it, and its unit.
+        The number that decides, which is always needed, whether to ``minimize`` (unless you say)
+        or to ``maximize`` it, and its unit.
     score
         The trusted command that measures it, such as ``"python score.py"`` (the default where
         there is a score.py and no `train`); `autoresearch_kit.scorer` is what it is made of. It
-        runs twice, on two seeds.
+        runs twice, on two seeds, and once more on the test split if it measures splits.
     train
         The untrusted command that runs before it, once. Without a scorer it prints
         ``<metric>: number`` itself, and is trusted to tell the truth.
     data
         Folders outside of git, which the scorer sees whole and a training only the part ``train``
-        of, where there is one.
+        of, where there is one. Here and in commands ``~`` is your home.
     name
         What the task is called; default the folder's name.
     **contract
@@ -167,6 +170,8 @@ def new_task(
         is no scorer.
     ScorerError
         When the scorer failed.
+    TypeError
+        When an argument is of another kind, such as a function as `score`.
 
     Examples
     --------
@@ -174,28 +179,38 @@ def new_task(
     ...              score="python score.py", data="data")  # doctest: +SKIP
     """
     host = git.root(Path(path).expanduser().resolve())
-    head = git.head(host)
+    known = {"edit": edit, "metric": metric, "goal": goal, "unit": unit, "train": train}
+    fields = intake.fields(host, {**known, "score": score, "data": data, "name": name, **contract})
     if host == git.common_dir(host):
         raise LabError(f"{host} is a bare repository; give a checkout, for files are written there")
+    intake.check(host, git.resolve(host, "HEAD"), fields)
+    head = git.head(host)
     git.identity(host)
-    known = {"edit": edit, "metric": metric, "goal": goal, "unit": unit, "train": train}
-    fields = contracts.given({**known, "score": score, "data": data, **contract})
-    program = _program(fields)
-    if not fields.get("score") and not fields.get("train"):
-        if not (host / SCORER).is_file():
-            raise TaskError(_no_scorer(f"{host} has no {SCORER} yet", program))
-        fields["score"] = ("python", SCORER)
-    task = tasks.make({"name": name or host.name, **fields})
-    text = _agreed_text(host, task)
+    by_habit = not fields.get("score") and not fields.get("train")
+    if by_habit:
+        fields["score"] = ("python", intake.SCORER)
+    try:
+        task = tasks.make({"name": host.name, **contracts.given(fields)})
+    except TaskError as error:  # they were given, not read
+        raise TaskError(str(error).removeprefix(f"{tasks.FILE}: ")) from None
+    if by_habit and not (host / intake.SCORER).is_file():
+        raise TaskError(intake.no_scorer(f"{host} has no {intake.SCORER} yet", fields))
+    text = intake.agreed_text(host, task)
 
     def lies(file: str) -> bytes | None:
         place = host / file
         return place.read_bytes() if place.is_file() else git.read_bytes(host, head, file)
 
     if (script := contracts.script(task.score, lies)) and lies(script) is None:
-        raise TaskError(_no_scorer(f"score names {script}, which is not in {host}", program))
+        raise TaskError(intake.no_scorer(f"score names {script}, which is not in {host}", fields))
+    if script and (folder := intake.in_data(host, task.data, script)):
+        raise TaskError(
+            f"score runs {script}, which lies in the data folder {folder}. A scorer is in git, and "
+            "hidden data is not: move the scorer out of there."
+        )
     parts = [*contracts.files_of(task.score, lies, deep=True)]
     parts += contracts.files_of(task.command(host), lies, deep=True)
+    parts = [file for file in parts if not intake.in_data(host, task.data, file)]
     now = {file: lies(file) for file in parts if file not in task.edit}
     added = {f: c for f, c in now.items() if c is not None and c != git.read_bytes(host, head, f)}
     if text.encode() != git.read_bytes(host, head, tasks.FILE):
@@ -205,46 +220,20 @@ def new_task(
         return added[file] if file in added else git.read_bytes(host, head, file)
 
     contracts.check(host, task, would_be, "the last commit")
-    notes = [*_of_data(host, task, head), *_of_edits(host, task)]
+    shown, to_hide = intake.hiding(host, task, head)
     tried = _tried(host, task, head, added)
     code = [would_be(file) or b"" for file in {*parts, *task.edit}]
     seeds = _of_seeds(task, tried.values, code) if task.score else ()
-    notes = [*seeds, *tried.notes, *notes]
+    notes = [*shown, *seeds, *tried.notes, *intake.of_edits(host, task)]
     if not (host / tasks.FILE).exists():
         files.write_text(host / tasks.FILE, text)
-    return dataclasses.replace(tried, notes=tuple(notes), to_commit=tuple(sorted(added)))
-
-
-def _program(fields: Mapping[str, Any]) -> str:
-    """Return which file an example should start."""
-    words = [*fields.get("train", ()), *fields.get("edit", ())]
-    return next((word for word in words if word.endswith(".py")), "main.py")
-
-
-def _no_scorer(what: str, program: str) -> str:
-    example = _indented(EXAMPLE.format(program=program))
-    return (
-        f"{what}.\nA number that can be trusted comes from a script of yours that runs the code in "
-        f"the sandbox\nand checks what comes back. Adapt this {SCORER}, and call again with "
-        f"score='python {SCORER}':\n\n{example}"
+    return dataclasses.replace(
+        tried,
+        notes=tuple(notes),
+        to_commit=tuple(sorted(added)),
+        to_hide=to_hide,
+        assumed=goal is None,
     )
-
-
-def _agreed_text(host: Path, task: Task) -> str:
-    """Return the text of the task.toml that is to be there; another one is an error."""
-    there = host / tasks.FILE
-    if not there.exists():
-        return task.toml()
-    text = there.read_text(encoding="utf-8")
-    old = tasks.parse(text).as_dict()
-    changed = [f"{key} = {old[key]!r}, not {new!r}" for key, new in task.as_dict().items()
-               if old[key] != new]  # fmt: skip
-    if changed:
-        raise TaskError(
-            f"{there} says {'; '.join(changed)}. It is never overwritten: edit or remove it, or "
-            "call with what it says."
-        )
-    return text
 
 
 def _tried(host: Path, task: Task, head: str, added: Mapping[str, bytes]) -> Adoption:
@@ -291,11 +280,9 @@ def _measured(host: Path, task: Task, run: Path, spec: dict[str, Any]) -> Adopti
         if not task.score:
             seconds = time.monotonic() - began
             return Adoption(host, task, (float(state["printed"]),), seconds, boxed, (), ())
-    values, took = [], []
+    values, took, result = list[float](), list[float](), dict[str, Any]()
     for seed in (1, 2):
-        files.write_json(run / "run.json", {**spec, "seed": seed})
-        (run / "score.json").unlink(missing_ok=True)
-        result = _waited(run, "score")
+        result = _scored(run, {**spec, "seed": seed})
         if "error" in result:
             raise ScorerError(f"the scorer gave no number: {result['error']}.{_tail(run)}")
         if "crash" in result:
@@ -304,15 +291,41 @@ def _measured(host: Path, task: Task, run: Path, spec: dict[str, Any]) -> Adopti
                 f"number: repair the code and commit it, or the scorer.{_tail(run)}"
             )
         value = result["value"]
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        if not _is_number(value):
             raise ScorerError(f"the scorer gave {value!r} as value; expected a finite number")
         values.append(float(value))
         took.append(float(result["scoring_seconds"]))
         boxed = boxed and bool(result.get("sandboxed", bool(task.train)))
         if quarantine := result.get("quarantine"):
             notes.append(f"The scorer is suspicious of the code as it is: {quarantine}")
+    if "split" in result:
+        notes += _of_test(_scored(run, {**spec, "split": "test"}))
     seconds = sum(took) / len(took)
     return Adoption(host, task, tuple(values), seconds, boxed, tuple(dict.fromkeys(notes)), ())
+
+
+def _scored(run: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    files.write_json(run / "run.json", spec)
+    (run / "score.json").unlink(missing_ok=True)
+    return dict(_waited(run, "score"))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
+def _of_test(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note when the try on the test split came to nothing."""
+    said = result.get("error") or result.get("crash")
+    if not said and not _is_number(result.get("value")):
+        said = f"it gave {result.get('value')!r} as value"
+    if not said and result.get("split") != "test":
+        said = f"it measured the split {result.get('split')!r}"
+    if said:
+        yield (
+            f"Audits have nothing to measure on: with SPLIT=test {records.clean(str(said))}. Add "
+            "the test data before the campaign begins; afterwards it would be a change of the data."
+        )
 
 
 def _waited(run: Path, job: str) -> Mapping[str, Any]:
@@ -330,7 +343,7 @@ def _tail(place: Path) -> str:
     log = place / "score.txt" if place.is_dir() else place
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line for line in render.visible(text).splitlines() if line.strip()][-TAIL_LINES:]
-    return "\nIts last lines:\n" + _indented("\n".join(lines)) if lines else ""
+    return "\nIts last lines:\n" + intake.indented("\n".join(lines)) if lines else ""
 
 
 def _difference(values: Sequence[float]) -> str:
@@ -348,6 +361,12 @@ def _of_seeds(task: Task, values: Sequence[float], code: Sequence[bytes]) -> Ite
             "Both tries gave the same number, and nothing reads SEED: so each change that is "
             "better at all is kept. If chance plays a part, let the code or the scorer read SEED."
         )
+        if not task.suspicious:
+            does = "halves the number" if task.goal == "minimize" else "adds half to the number"
+            yield (
+                "Then no gain is too good to be true either: suspicious = 0.5 in task.toml has a "
+                f"person look at what {does} in one step."
+            )
     elif values[0] != values[1] and not reads:
         yield (
             "The tries differ although nothing reads SEED. How much runs differ is learned from "
@@ -355,46 +374,3 @@ def _of_seeds(task: Task, values: Sequence[float], code: Sequence[bytes]) -> Ite
         )
     if task.train:
         yield "It was trained once and scored twice; trainings on other seeds may differ more."
-
-
-def _of_data(host: Path, task: Task, head: str) -> Iterator[str]:
-    """Check data folders; yield which of them candidates can read although they are hidden."""
-    tracked = git.list_files(host, head)
-    for name in task.data:
-        place = Path(host, name)
-        if not place.exists():
-            raise TaskError(f"data names {name!r}, but there is no {place}; make it, or correct it")
-        if not task.score:
-            continue  # the script measures itself, so nothing can be hidden from it
-        folder, split = PurePosixPath(name), (place / "train").is_dir()
-        inside = [file for file in tracked if folder in PurePosixPath(file).parents]
-        shown = [f for f in inside if not (split and f.startswith(f"{folder}/train/"))]
-        if shown:
-            yield (
-                f"{shown[0]} is in git, so each experiment's code can read it. If it is hidden "
-                f"data: git rm -r --cached {shlex.quote(name)}, and a line {folder}/ in .gitignore."
-            )
-        elif not inside and not _ignored(host, folder):
-            yield (
-                f"{folder} is not in .gitignore: the next git add . would put it into each "
-                f"experiment's code. Add a line {folder}/ there."
-            )
-        if task.train and not split:
-            yield f"{name} has no part {folder}/train, so training sees all that the scorer sees."
-
-
-def _ignored(host: Path, folder: PurePosixPath) -> bool:
-    if folder.is_absolute() or ".." in folder.parts:
-        return True  # it lies elsewhere
-    # A rule "data/" is one for folders only, and holds for what is in them.
-    asked = f"{folder}\0{folder}/x".encode()
-    return bool(git.call(host, "check-ignore", "-z", "--stdin", input=asked, accept=(0, 1)))
-
-
-def _of_edits(host: Path, task: Task) -> Iterator[str]:
-    for file in git.uncommitted(host, task.edit):
-        yield f"{file} has changes that are not committed; what was tried is the last commit's."
-
-
-def _indented(text: str) -> str:
-    return "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())

@@ -229,7 +229,7 @@ def _add_new_task(commands: Any, shape: dict[str, Any]) -> None:
         "new-task",
         help=words,
         description=f"{words} Nothing is committed.",
-        epilog=f"example:\n  {PROG} new-task labs/first {example}",
+        epilog=f"example:\n  {PROG} new-task ~/squeeze {example}",
         **shape,
     )
     add = made.add_argument
@@ -237,7 +237,7 @@ def _add_new_task(commands: Any, shape: dict[str, Any]) -> None:
     several = {"action": "append", "metavar": "FILE"}
     add("--edit", required=True, help="what may change; may be given again", **several)
     add("--metric", required=True, metavar="NAME", help="the number that decides")
-    add("--goal", choices=("minimize", "maximize"), default="minimize", help="(minimize)")
+    add("--goal", choices=("minimize", "maximize"), help="(minimize)")
     add("--unit", default="", metavar="WORD", help="of the number")
     add("--score", metavar="COMMAND", help="the trusted command that measures it")
     add("--train", metavar="COMMAND", help="the untrusted command that runs before it")

@@ -47,7 +47,8 @@ LIMITS = (
 def new_task(args: argparse.Namespace) -> int:
     """Make a task of a repository that has none yet."""
     words = ("edit", "metric", "goal", "unit", "score", "train", "data", "name")
-    print(adoption.new_task(args.lab, **{word: getattr(args, word) for word in words}))
+    made = adoption.new_task(args.lab, **{word: getattr(args, word) for word in words})
+    print(made.in_shell())
     return 0
 
 

@@ -78,6 +78,7 @@ ROWS = (
         "duplicates",
         "evidence",
         "experiment",
+        "intake",
         "lab",
         "ledger",
         "monitor",

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import adoption, cli, errors, git, runner, sandbox
+from autoresearch_kit import adoption, cli, errors, git, intake, runner, sandbox
 from autoresearch_kit import task as tasks
 from tests.conftest import PRINTED
 from tests.conftest import git as run_git
@@ -63,7 +63,8 @@ def test_a_repository_becomes_a_task(host: Path) -> None:
     assert made.sandboxed is BOXED
     assert made.to_commit == ("score.py", "task.toml")
     said = repr(made)
-    for words in ("error 7 units, to minimize", "the same number", "nothing reads SEED:"):
+    for words in ("error 7 units, to minimize (goal='maximize' if higher is better)",
+                  "the same number", "nothing reads SEED:", "suspicious = 0.5"):  # fmt: skip
         assert words in said
     assert f"git -C {host} add score.py task.toml" in said
     assert f"ark.open_campaign({str(host)!r}, tag=" in said
@@ -98,8 +99,15 @@ def test_a_repository_becomes_a_task(host: Path) -> None:
 def test_another_task_is_never_overwritten(host: Path) -> None:
     other = 'name = "host"\nedit = ["guess.py"]\ntrain = ["python", "guess.py"]\n'
     (host / "task.toml").write_text(other)
-    with pytest.raises(errors.TaskError, match=r"says train = \('python', 'guess.py'\), not \(\)"):
+    with pytest.raises(errors.TaskError) as caught:
         ark.new_task(host, **FIELDS)
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert lines[1:5] == [
+        'there       train = ["python", "guess.py"]',
+        "this call   train = []",
+        "there       score = []",
+        'this call   score = ["python", "score.py"]',
+    ]
     assert (host / "task.toml").read_text() == other
 
 
@@ -107,7 +115,7 @@ def test_the_same_task_stays_as_it_is_written(host: Path) -> None:
     task = tasks.make({"name": "x", "edit": ("guess.py",), "score": ("x",)})
     text = f"# mine\n{task.toml()}"
     (host / "task.toml").write_text(text)
-    assert adoption._agreed_text(host, task) == text
+    assert intake.agreed_text(host, task) == text
 
 
 @pytest.mark.parametrize("given", [{}, {"score": "python judge.py"}])
@@ -129,6 +137,43 @@ def test_without_a_scorer_the_error_shows_one_that_works(
     assert made.values[0] != made.values[1]
     assert "apart" in repr(made)
     assert "differ although nothing reads SEED" in repr(made)
+
+
+def test_where_there_is_data_the_example_compares_with_it(
+    make_host: Callable[..., Path],
+) -> None:
+    host = make_host({"up.py": "print(input().upper())\nprint(input().title())\n"})
+    given = {"edit": "up.py", "metric": "right", "goal": "maximize", "data": "data"}
+    (host / "data").mkdir()
+    (host / "data" / "val.in").write_text("one\ntwo\n")
+    (host / "data" / "val.out").write_text("ONE\nTWO\n")
+    with pytest.raises(errors.TaskError) as caught:
+        ark.new_task(host, **given)
+    (host / "score.py").write_text(example_in(str(caught.value)))
+    made = ark.new_task(host, **given)
+    assert made.values == (0.5, 0.5)
+    assert "to maximize\n" in repr(made)
+    # It asks for a split, and there is no data of the other one.
+    audits = next(note for note in made.notes if note.startswith("Audits have nothing"))
+    assert re.search(r"SPLIT=test .*FileNotFoundError.*data/test\.in.*before the camp", audits)
+
+
+@pytest.mark.parametrize(
+    ("said", "tells"),
+    [
+        ({"value": 1.5, "split": "test"}, ""),
+        ({"value": "?", "split": "test"}, "it gave '?' as value"),
+        ({"value": 1.5, "split": "val"}, "it measured the split 'val'"),
+        (
+            {"crash": "too \x1b[1mbad", "split": "test"},
+            "with SPLIT=test too bad. Add the test data",
+        ),
+    ],
+)
+def test_a_test_split_that_gives_no_number_is_pointed_out(said: dict[str, Any], tells: str) -> None:
+    notes = " ".join(adoption._of_test(said))
+    assert tells in notes
+    assert bool(notes) is bool(tells)
 
 
 def test_a_script_that_prints_its_number_is_told_that_it_is_trusted(
@@ -236,27 +281,100 @@ def test_what_is_tried_is_what_will_be_committed(host: Path) -> None:
         ({"goal": "best"}, "expected 'minimize' or 'maximize'"),
         ({"score": "no-such-program x"}, "there is no program 'no-such-program'$"),
         ({"score": "./no-such.sh x"}, r"there is no program '\./no-such\.sh' in the last commit"),
-        ({"no_such_key": 1}, "unknown key 'no_such_key'"),
+        ({"no_such_key": 1}, "^new_task has no argument 'no_such_key'; there are name, edit,"),
+        ({"edits": "guess.py", "edit": None}, "'edits'; did you mean edit=.$"),
+        ({"edit": None}, "^edit= is missing; expected the name of a file"),
+        ({"edit": "gues.py"}, r"last commit of .*; did you mean 'guess\.py'.$"),
+        ({"edit": "new.py"}, r"'new\.py', which is not in the last .*: git -C \S+ add new\.py,"),
+        ({"edit": "{host}/guess.py"}, r"expected its path in the repository: 'guess\.py'"),
+        ({"edit": "../guess.py"}, r"which is outside of \S+; expected a file in it"),
+        ({"edit": "g*.py"}, r"'g\*\.py', a pattern\. edit names single .*: edit='guess\.py'\.$"),
+        ({"edit": "*.txt"}, r"a pattern\. edit names single files, and there is none"),
+        ({"edit": "."}, r"'\.', a folder\. edit names single files: edit='guess\.py'\.$"),
+        ({"edit": "data"}, "'data', a data folder, and no experiment may change data. edit names"),
+        ({"edit": "data/val.txt"}, "which lies in the data folder data, .*: edit='guess.py'.$"),
+        ({"data": "data/val.txt"}, "which is a file; it has to be a folder"),
+        ({"data": "."}, "which holds the repository itself"),
+        ({"data": "~/no such data"}, f"no such data', but there is no {Path.home()}/no such"),
+        ({"score": "score.py"}, r"names no program; say score='python score\.py'"),
+        ({"score": "python '"}, "is no command: No closing quotation"),
+        ({"score": "python data/val.py"}, r"lies in the data folder data\. A scorer is in git"),
+        # A scorer that is missing is told last.
+        ({"edit": "gues.py", "score": "python gone.py"}, "did you mean 'guess.py'"),
+        ({"data": "gone", "score": "python gone.py"}, "data names 'gone'"),
+        ({"score": "python gone.py"}, r"gone\.py, which is not in(.|\n)*def score\(data, split\)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_anything_runs(
     host: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "launch", lambda *_: pytest.fail("it ran"))
-    if "score.py" in changes.get("edit", ()):
+    if "score.py" in (changes.get("edit") or ()):
         run_git(host, "add", "score.py")
         run_git(host, "commit", "-qm", "the scorer")
-    with pytest.raises(errors.TaskError, match=says):
+    for name in ("new.py", "data/val.py"):
+        (host / name).write_text("")
+    changes = {k: str(v).format(host=host) if k == "edit" and isinstance(v, str) else v
+               for k, v in changes.items()}  # fmt: skip
+    with pytest.raises(errors.TaskError, match=says) as caught:
         ark.new_task(host, **FIELDS | changes)
+    assert "task.toml" not in str(caught.value)
     assert not (host / "task.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"score": example_in}, r"score is the function example_in; expected a command, such as .*"
+                                r"score\.py that ends with main\(example_in\)"),
+        ({"score": 3}, "score = 3; expected a command, such as 'python score.py'"),
+        ({"edit": ["guess.py", 3]}, "edit = .*; expected the name of a file, such as 'main.py'"),
+        ({"metric": len}, "metric is a function; expected the name of the number"),
+        ({"goal": 1}, "goal = 1; expected 'minimize' or 'maximize'"),
+    ],
+)  # fmt: skip
+def test_another_kind_of_argument_is_told_what_is_expected(
+    host: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        ark.new_task(host, **FIELDS | changes)
+
+
+def test_a_folder_of_many_files_shows_a_few_of_them(make_host: Callable[..., Path]) -> None:
+    host = make_host({f"sub/{n}.py": "" for n in range(7)} | {"sub/0.md": "x"})
+    with pytest.raises(
+        errors.TaskError, match=r"'sub', a folder\..*\['sub/0\.py', .*4\.py'\], and 3"
+    ):
+        ark.new_task(host, edit="sub", metric="x")
+
+
+def test_home_is_expanded(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(host.parent))
+    given = {"edit": Path("guess.py"), "metric": "x", "data": "~/texts"}
+    found = intake.fields(host, given | {"score": "python ~/host/score.py ~nobody-here"})
+    assert found["data"] == (str(host.parent / "texts"),)
+    assert found["score"] == ("python", "score.py", "~nobody-here")
+    assert found["edit"] == ("guess.py",)
+    assert intake.fields(host, given | {"edit": "./guess.py"})["edit"] == ("guess.py",)
 
 
 def test_hosts_that_are_none(host: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.LabError, match="is not a git repository"):
         ark.new_task(tmp_path, **FIELDS)
     run_git(tmp_path, "init", "-q", "empty")
-    with pytest.raises(errors.LabError, match="has no commit yet"):
-        ark.new_task(tmp_path / "empty", **FIELDS)
+    empty = tmp_path / "empty"
+    (empty / "data").mkdir()
+    (empty / "data" / "val.txt").write_text("10")
+    with pytest.raises(errors.TaskError, match=r"guess\.py', but there is no"):
+        ark.new_task(empty, **FIELDS)
+    (empty / "guess.py").write_text(GUESS)
+    with pytest.raises(errors.LabError, match="has no commit yet") as caught:
+        ark.new_task(empty, **FIELDS)
+    # What it says to type commits the code and not the data.
+    lines = str(caught.value).split("\n    ")[1:]
+    subprocess.run(["sh", "-ec", "\n".join(lines)], check=True, capture_output=True)
+    assert git.list_files(empty, git.head(empty)) == [".gitignore", "guess.py"]
+    assert not run_git(empty, "status", "--porcelain")
     run_git(tmp_path, "clone", "-q", "--bare", str(host), "bare")
     with pytest.raises(errors.LabError, match="is a bare repository"):
         ark.new_task(tmp_path / "bare", **FIELDS)
@@ -265,39 +383,55 @@ def test_hosts_that_are_none(host: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ignore", "committed", "says"),
     [
-        ("data/\n", False, ""),
-        ("", False, "data is not in .gitignore"),
-        ("", True, "data/val.txt is in git, so each experiment's code can read it"),
+        ("data/\n", (), ""),
+        ("", (), "data is not in .gitignore"),
+        ("*.log", ("data",), "data/val.txt is in git, so each experiment's code can read it"),
+        ("data/\n", ("data/val.txt",), "data/val.txt is in git"),
     ],
 )
-def test_hidden_data_that_candidates_can_read_is_pointed_out(
-    host: Path, ignore: str, committed: bool, says: str
+def test_hidden_data_that_candidates_can_read_is_hidden_first(
+    host: Path, ignore: str, committed: tuple[str, ...], says: str
 ) -> None:
     (host / ".gitignore").write_text(ignore)
-    if committed:
-        run_git(host, "add", "data")
-        run_git(host, "commit", "-qam", "data")
+    run_git(host, "add", "--force", ".gitignore", *committed)
+    run_git(host, "commit", "--quiet", "--allow-empty", "-m", "data")
     task = tasks.make({"name": "x", "edit": ("guess.py",), "score": ("x",), "data": ("data",)})
-    notes = " ".join(adoption._of_data(host, task, git.head(host)))
-    assert says in notes
+    notes, lines = intake.hiding(host, task, git.head(host))
+    assert says in " ".join(notes)
     assert bool(notes) is bool(says)
+    assert bool(lines) is bool(committed)
+    made = adoption.Adoption(host, task, (1.0,), 1.0, True, notes, ("task.toml",), lines)
+    for todo in (made.todo, made.in_shell()):
+        assert not lines or todo.index(lines[-1]) < todo.index("add task.toml")
+    if lines:
+        subprocess.run(["sh", "-ec", "\n".join(lines)], check=True, capture_output=True)
+        assert git.list_files(host, git.head(host)) == [".gitignore", "guess.py"]
+        assert run_git(host, "status", "--porcelain") == "?? score.py"
+        assert (host / ".gitignore").read_text().startswith(ignore)
+        assert (host / "data" / "val.txt").read_text() == "10"
 
 
 def test_data_outside_of_the_repository_is_out_of_reach(host: Path) -> None:
     for place in ("../elsewhere", str(host.parent / "elsewhere")):
         (host.parent / "elsewhere").mkdir(exist_ok=True)
         task = tasks.make({"name": "x", "edit": ("x",), "score": ("x",), "data": (place,)})
-        assert not list(adoption._of_data(host, task, git.head(host)))
+        assert intake.hiding(host, task, git.head(host)) == ((), ())
 
 
 def test_data_of_which_a_training_sees_all_is_pointed_out(host: Path) -> None:
     task = tasks.make(
         {"name": "x", "edit": ("x",), "score": ("x",), "train": ("x",), "data": ("data",)}
     )
-    notes = " ".join(adoption._of_data(host, task, git.head(host)))
-    assert "data has no part data/train, so training sees all that the scorer sees" in notes
+    notes, _ = intake.hiding(host, task, git.head(host))
+    assert "data has no part data/train, so training sees all that the scorer" in notes[0]
     (host / "data" / "train").mkdir()
-    assert not list(adoption._of_data(host, task, git.head(host)))
+    (host / "data" / "train" / "x.txt").write_text("")
+    assert intake.hiding(host, task, git.head(host)) == ((), ())
+    # What a training may see can stay in git, beside what it may not.
+    run_git(host, "add", "--force", "data")
+    run_git(host, "commit", "-qm", "data")
+    _, lines = intake.hiding(host, task, git.head(host))
+    assert lines[0].endswith(" --cached data/val.txt")
 
 
 def test_an_interrupted_try_leaves_nothing_behind(
@@ -326,14 +460,21 @@ def test_the_shell_has_the_same(
     words = ["new-task", str(host), "--edit", "guess.py", "--metric", "error", "--data", "data"]
     done = in_shell(tmp_path)(*words, "--score", "python score.py")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^metric +error 7, to minimize$", done.stdout, re.MULTILINE)
+    assert re.search(r"^metric +error 7, to minimize \(--goal max", done.stdout, re.MULTILINE)
+    todo = done.stdout.split("To type next:\n\n")[1]
+    assert "ark." not in todo
+    *_, night = todo.strip().splitlines()
+    program, *typed = shlex.split(night)
+    assert program == cli.PROG
+    assert cli._parser().parse_args(typed).lab == str(host)
     assert (host / "task.toml").exists()
     assert cli.main([*words, "--score", "python score.py", "--goal", "maximize"]) == 1
-    assert "says goal = 'minimize', not 'maximize'" in capsys.readouterr().err
+    assert 'this call   goal = "maximize"' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["new-task", "--help"])
     _, _, example = capsys.readouterr().out.partition("example:\n  autoresearch-kit ")
-    assert cli._parser().parse_args(shlex.split(example)).edit == ["squeeze.py"]
+    args = cli._parser().parse_args(shlex.split(example))
+    assert (args.lab, args.edit) == ("~/squeeze", ["squeeze.py"])
 
 
 def open_with(host: Path, **contract: Any) -> ark.Campaign:
