@@ -65,7 +65,7 @@ def table(rows: Mapping[str, object]) -> str:
 def card(rows: Mapping[str, object]) -> str:
     """Return a small table of names and values, empty ones left out."""
     cells = "".join(
-        f"<tr><th style='text-align:left;{_MUTED}'>{html.escape(name)}</th>"
+        f"<tr><th style='text-align:left;white-space:nowrap;{_MUTED}'>{html.escape(name)}</th>"
         f"<td style='text-align:left'>{html.escape(visible(str(value)))}</td></tr>"
         for name, value in rows.items()
         if value != ""

@@ -39,7 +39,9 @@ def head(repo: Path) -> str:
     """
     commit = resolve(repo, "HEAD")
     if commit is None:
-        raise LabError(f"{repo} has no commit yet; type git add . && git commit there first")
+        raise LabError(
+            f"{repo} has no commit yet; git add the code (and no hidden data), then git commit"
+        )
     return commit
 
 
