@@ -132,7 +132,9 @@ def open_notebook(lab: Lab, tmp_path: Path) -> Iterator[Callable[..., Notebook]]
         page.set_default_timeout(60_000)
         console: list[str] = []
         page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: console.append(f"pageerror: {error.stack}"))
+        page.on(
+            "pageerror", lambda error: console.append(f"pageerror: {error.stack or error.message}")
+        )
 
         def open_it(name: str) -> Notebook:
             page.goto(f"{lab.url}/lab/tree/notebooks/{name}?reset&token={lab.token}")
