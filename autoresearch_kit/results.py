@@ -40,9 +40,10 @@ def suspicion(result: Mapping[str, Any]) -> str:
     return records.clean(str(result.get("quarantine") or ""))
 
 
-def note(result: Mapping[str, Any]) -> str:
-    """Return what the scorer tells of a result beside the metric, for people and proposers."""
-    return records.clean(str(result.get("note") or ""))
+def note(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the scorer tells beside the metric, for people and proposers, as evidence."""
+    said = records.clean(str(result.get("note") or ""))
+    return {"note": said} if said else {}
 
 
 def replicate(run: Run, state: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:

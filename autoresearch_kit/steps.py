@@ -312,7 +312,7 @@ def _record(
             delta=verdict.delta,
             noise=verdict.noise,
             gain=verdict.gain,
-            evidence={**verdict.numbers, **_said(result)},
+            evidence={**verdict.numbers, **results.note(result)},
             rule=rule or str(campaign.settings.get("decide", "greedy")),
             reason=records.clean(verdict.reason),
             baseline=results.calibrated(campaign, state) if experiment.n == 0 else {},
@@ -332,11 +332,6 @@ def _record(
             f"{audits.EVERY} keeps since the last audit: ark.audit(campaign) is due. {note}".strip()
         )
     return score_of(record, note=note)
-
-
-def _said(result: Mapping[str, Any]) -> dict[str, str]:
-    said = results.note(result)
-    return {"note": said} if said else {}
 
 
 def _proposal_of(experiment: Experiment) -> Proposal | None:
