@@ -72,8 +72,13 @@ class Lent:
         return files.is_locked(_lock(self._folder, self._name))
 
     def _ask(self, question: Mapping[str, Any], given_up: Callable[[], bool]) -> Any:
-        name = f"{time.time_ns():019d}-{secrets.token_hex(3)}.json"
-        place = self._folder / "asked" / self._name / name
+        folder = self._folder / "asked" / self._name
+        # A night that was killed may have asked the same: the kernel is at work on it.
+        left = (
+            p.name for p in sorted(folder.glob("[0-9]*.json")) if files.read_json(p) == question
+        )
+        name = next(left, f"{time.time_ns():019d}-{secrets.token_hex(3)}.json")
+        place = folder / name
         answered = self._folder / "answered" / name
         files.write_json(place, question)
         try:
@@ -140,9 +145,19 @@ def _answer_all(folder: Path, campaign: Campaign, name: str) -> None:
     for asked in sorted((folder / "asked" / name).glob("[0-9]*.json")):
         question = files.read_json(asked)
         if question is not None:  # or it was taken back
-            answer = _answer(campaign, f"night|{folder.name}", _lent[folder, name], question)
+            key = f"night|{folder.name}"
+            # One that was drafted since, by a kernel that was killed before it could say so.
+            made = (p.id for p in proposals.unfinished(campaign) if _is_unsaid(p, key, asked.stem))
+            if "proposal" not in question and (unsaid := next(made, None)):
+                answer: dict[str, Any] = {"proposal": unsaid}
+            else:
+                answer = _answer(campaign, key, _lent[folder, name], question)
             files.write_json(folder / "answered" / asked.name, answer)
             asked.unlink(missing_ok=True)
+
+
+def _is_unsaid(proposal: Proposal, key: str, since: str) -> bool:
+    return proposal.key == key and proposal.id > since and "seconds" not in proposal.cost
 
 
 def _answer(

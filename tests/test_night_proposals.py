@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import device, files, git, policies, steps, tally
+from autoresearch_kit import callables, device, files, git, policies, steps, tally
 from autoresearch_kit import proposal as proposals
 from tests import nightly as n
 from tests.nightly import List, Worse, until
@@ -32,6 +33,20 @@ def worse(campaign, *, idea=None, revises=None):
 
 night = ark.overnight(campaign, approve=evens, by=worse, experiments=4)
 night.wait(progress=False)
+"""
+
+
+DYING = """\
+import os, signal, sys
+import autoresearch_kit as ark
+from tests.nightly import Worse
+campaign = ark.open_campaign(sys.argv[1], tag="n")
+
+def dying(campaign, *, idea=None, revises=None):
+    Worse()(campaign, idea=idea, revises=revises)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ark.overnight(campaign, approve="everything", by=dying, experiments=1).wait(progress=False)
 """
 
 
@@ -155,6 +170,43 @@ def test_a_night_waits_for_the_kernel_that_lends_and_goes_on_with_it(nightly) ->
     assert found[1] == ("B = 11", "refused", "the policy refused it")
     assert n.made(nightly) == 4
     assert n.quiet(nightly.path)
+
+
+def test_what_a_kernel_drafted_before_it_died_is_the_answer_of_the_next(nightly) -> None:
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", DYING, str(nightly.path)]
+    assert subprocess.run(command, env=env, timeout=60).returncode == -signal.SIGKILL
+    assert n.made(nightly) == 1
+
+    def closure(campaign: ark.Campaign, *, idea=None, revises=None) -> ark.Proposal:
+        return Worse()(campaign, idea=idea, revises=revises)
+
+    night = start(nightly, by=closure)
+    assert n.ended(night)["reason"] == "1 experiments are made"
+    assert n.made(nightly) == 1
+
+
+def test_a_question_of_a_killed_night_is_asked_once(nightly, tmp_path) -> None:
+    """The kernel has not answered when the next process of the night asks the same."""
+    asked = [callables.Lent(tmp_path, "by", "lent", lambda: over.is_set()) for _ in range(2)]
+    over = threading.Event()
+
+    def ask(lent: callables.Lent) -> None:
+        with pytest.raises(ark.errors.ProposalError, match="settled before"):
+            lent.propose(nightly)
+
+    threads = [threading.Thread(target=ask, args=[lent]) for lent in asked]
+    places = tmp_path / "asked" / "by"
+    try:
+        threads[0].start()
+        until(lambda: list(places.glob("*")))
+        threads[1].start()
+        time.sleep(0.5)
+        assert len(list(places.glob("*"))) == 1
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def slow_runs(campaign: ark.Campaign) -> None:
