@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.tasks.kernel import references, score
-from autoresearch_kit.tasks.kernel.candidate import Crash
 
 FOLDER = Path(__file__).parent / "kernel_attacks"
 COMMON = FOLDER / "honest.py"
@@ -33,6 +34,12 @@ from honest import honest
 def kernel(x, weight, out):
     honest(x, weight, out)
 """
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +89,10 @@ def written(folder: Path, text: str, known: Mapping[str, str] | None = None) -> 
     return file
 
 
-def scored(file: Path, kernel: str = "rmsnorm", **task: Any) -> dict[str, Any]:
+def scored(file: Path, kernel: str = "rmsnorm", threads: int = 1, **task: Any) -> dict[str, Any]:
     """Return what the scorer says of a kernel.py, with "crash" as it prints it."""
     try:
-        return score.score(file.parent, {"options": {"kernel": kernel, "threads": 1}, **task})
+        return score.score(file.parent, {"options": {"kernel": kernel, "threads": threads}, **task})
     except Crash as crash:
         return {"crash": str(crash)}
 

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from autoresearch_kit import sandbox
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.tasks.kernel import draws, references
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.gates import Gates
 from tests import kernels
 
@@ -85,7 +86,10 @@ def test_the_scorer_withstands(
     file = kernels.written(tmp_path / "code", attack.text, known)
     task: dict[str, Any] = {k: float(attack.notes[k]) for k in NUMBERS if k in attack.notes}
     before = _children()
-    said = kernels.scored(file, **task)
+    threads = int(attack.notes.get("threads", 1))
+    if threads > kernels.cores():
+        pytest.skip(f"needs {threads} cores")
+    said = kernels.scored(file, threads=threads, **task)
     assert not _children() - before, "the attack left a process behind"
     assert SECRET not in str(said)
     assert _ended(said) in attack.notes["ends"].split(" or "), said
@@ -94,7 +98,7 @@ def test_the_scorer_withstands(
         assert len(said["crash"]) < 4000
         assert all(each.isprintable() or each in "\n\t" for each in said["crash"])
     else:
-        assert said["value"] < 2, f"honest work is worth 1: {said}"
+        assert said["value"] < float(attack.notes.get("worth", 2)), said
 
 
 def _ended(said: dict[str, Any]) -> str:

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from autoresearch_kit import lab
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.errors import DataError, TaskError
 from autoresearch_kit.tasks.kernel import closeness, draws, references
 from autoresearch_kit.tasks.kernel import score as scorer
-from autoresearch_kit.tasks.kernel.candidate import Crash
 from autoresearch_kit.tasks.kernel.gates import Gates, inputs
 from autoresearch_kit.tasks.kernel.layout import Layout
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ import numpy as np
 import pytest
 
 from autoresearch_kit import sandbox
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.errors import ScorerError
 from autoresearch_kit.tasks.kernel import draws, limits, references, timing
 from autoresearch_kit.tasks.kernel import score as scorer
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash, Trouble
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.gates import inputs
 from autoresearch_kit.tasks.kernel.layout import Layout
 from autoresearch_kit.tasks.kernel.timing import Player, Timed
+from tests import kernels
 
 SHAPE = (64, 256)
 TASK = {"options": {"kernel": "rmsnorm"}, "setup_seconds": 60}
@@ -216,7 +220,9 @@ def test_the_time_for_all_of_it_is_the_candidates_alone(child: Child, code: Path
 @pytest.mark.parametrize("threads", [0, "two", 10_000, True])
 def test_threads_that_the_machine_has_not_are_the_scorers_trouble(threads: object, code: Path):
     task = TASK | {"options": {"kernel": "rmsnorm", "threads": threads}}
-    with pytest.raises(Trouble, match=r"options.threads = .*; expected 1 to \d+, this machine's"):
+    with pytest.raises(
+        ScorerError, match=r"options.threads = .*; expected 1 to \d+, this machine's"
+    ):
         scorer.score(code, task)
 
 
@@ -253,25 +259,98 @@ def idle_until(player: Player, until: float) -> None:
         player.idle()
 
 
-def test_a_process_started_while_it_is_timed_is_a_crash(child: Child, code: Path):
-    forks = """
-import os, time
+FORKS = """
+import os, signal, subprocess, threading
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody learns what it has used
+assert subprocess.run(["true"]).returncode == 0
 def kernel(x, weight, out):
-    if not os.fork():
-        time.sleep(60)
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    if x[0, 0] > 100 and not os.fork():
         os._exit(0)
 """
-    load(child, code, forks)
+
+
+def test_a_process_started_while_it_is_timed_is_a_crash_however_short(child: Child, code: Path):
+    if not child.forks.filter:
+        pytest.skip("no filter of system calls here")
+    load(child, code, FORKS)
     slots = arrange(child)
     player = Player(child)
+    child.given(0, slots[0])[0, 0] = 200.0
+    player.turn("kernel", slots, "getting warm")
     player.settle()
+    child.given(0, slots[0])[0, 0] = 0.0
+    player.turn("kernel", slots, "starting threads alone")
+    child.given(0, slots[0])[0, 0] = 200.0
     with pytest.raises(Crash, match="started a process while it was timed"):
-        turns(player, slots)
-
-
-def turns(player: Player, slots: list[int]) -> None:
-    for _ in range(2):
         player.turn("kernel", slots, "forking")
+
+
+SERIAL = """
+import os, threading, time, torch
+torch.set_num_threads(1)
+BUSY, WANTED = torch.ones(300, 300), threading.Event()
+def wait_for_a_core():
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while WANTED.wait():
+        BUSY @ BUSY
+for _ in range(4):
+    threading.Thread(target=wait_for_a_core, daemon=True).start()
+def kernel(x, weight, out):
+    WANTED.set()
+    end = time.thread_time() + 0.1
+    while time.thread_time() < end:
+        BUSY @ BUSY
+    WANTED.clear()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="nobody waits for ever here")
+@pytest.mark.skipif(kernels.cores() < 2, reason="needs two cores")
+def test_threads_that_only_wait_for_a_core_make_nothing_faster(code: Path):
+    task = TASK | {"options": {"kernel": "rmsnorm", "threads": 2}}
+    with Child("kernel", Crash, [code], task) as child:
+        child.started(60)
+        load(child, code, SERIAL)
+        slots = arrange(child, 2)
+        child.tree.find()
+        child.tree.pin([min(os.sched_getaffinity(0))])
+        assert Player(child).turn("kernel", slots, "waiting") > 0.2  # CPU seconds of one thread
+
+
+def test_where_memory_runs_out_the_candidate_is_ended_before_torch(child: Child):
+    adjusted = Path("/proc/self/oom_score_adj")
+    if not adjusted.exists() or sandbox.unavailable():
+        pytest.skip("nobody here is ended before others")
+
+    def scores() -> set[int]:
+        child.tree.find()
+        names = [Path(f"/proc/{pid}/oom_score_adj") for pid in child.processes()]
+        return {int(name.read_text()) for name in names}
+
+    assert 1000 in scores()
+    child.spare()
+    assert scores() == {int(adjusted.read_text())}
+
+
+def test_torchs_failure_beside_a_candidate_that_was_ended_is_the_candidates(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(*_: object) -> None:
+        raise ScorerError("torch's process was killed")
+
+    monkeypatch.setattr(timing.Timing, "shape", failing)
+    time_it = timing.Timing(child, child, [], RMSNORM, draws.Draw(), "cpu")
+    with pytest.raises(ScorerError, match="torch's process was killed"):
+        time_it.all()
+    child.memory = 1e6
+    with pytest.raises(Crash, match=r"out of memory: the kernel's process used 0\.\d GB while"):
+        time_it.all()
+    sandbox.kill(child.process)
+    with pytest.raises(Crash, match="killed by signal 9; out of memory"):
+        time_it.all()
 
 
 WRONG = """
@@ -285,15 +364,17 @@ def builtins(torch):
 def test_torchs_own_failure_is_no_crash_of_the_candidates(code: Path):
     own = Path(RMSNORM.__file__)
     yardsticks = Path(limits.__file__)
-    with Child("reference", Trouble, [own, yardsticks, code], TASK) as rival:
+    with Child("reference", ScorerError, [own, yardsticks, code], TASK) as rival:
         assert scorer.rival_ways(rival, own, yardsticks, 60) == ["rms_norm", "in_steps"]
         (code / "wrong.py").write_text(WRONG)
         wrong = rival.load(code / "wrong.py", "builtins", 10, builtins=True)
         timing_it = timing.Timing(rival, rival, wrong, RMSNORM, draws.Draw(), "cpu")
-        with pytest.raises(Trouble, match=r"torch's own half is wrong here, shape \(64, 256\): "):
+        with pytest.raises(
+            ScorerError, match=r"torch's own half is wrong here, shape \(64, 256\): "
+        ):
             timing_it.shape(SHAPE)
         (code / "broken.py").write_text("1 / 0")
-        with pytest.raises(Trouble, match="ZeroDivisionError"):
+        with pytest.raises(ScorerError, match="ZeroDivisionError"):
             rival.load(code / "broken.py", "builtins", 10, builtins=True)
 
 

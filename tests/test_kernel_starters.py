@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from autoresearch_kit import sandbox, source
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.proposers.knobs import Knob, knob
 from autoresearch_kit.tasks.kernel import draws, references
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.gates import Gates
 from tests import kernels
 

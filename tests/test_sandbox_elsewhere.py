@@ -186,8 +186,27 @@ def test_calls_of_another_architecture_are_refused() -> None:
     assert judge(code, 0xC000003E, 59) == ALLOWED
 
 
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_confining_filter_asks_for_each_new_process_and_lets_threads_pass(machine: str) -> None:
+    if not HEADERS[machine].exists():
+        pytest.skip("the kernel's headers aren't installed: apt install linux-libc-dev")
+    code = syscalls.confined(machine)
+    assert code is not None
+    clone, asked = number_of(machine, "clone"), 0x7FC00000
+    assert judge(code, 0, clone, 0x01200011) == asked  # fork
+    assert judge(code, 0, clone, 0x00004111) == asked  # posix_spawn
+    assert judge(code, 0, clone, 0x003D0F00) == ALLOWED  # pthread_create
+    assert judge(code, 0, number_of(machine, "clone3")) == 0x50000 | errno.ENOSYS
+    assert {judge(code, 0, number_of(machine, name)) for name in ORDINARY} == {ALLOWED}
+    affinity = number_of(machine, "sched_setaffinity")
+    assert judge(code, 0, affinity) == 0x50000 | errno.EPERM
+    if machine == "x86_64":
+        assert {judge(code, 0, number_of(machine, n)) for n in ("fork", "vfork")} == {asked}
+
+
 def test_an_unknown_processor_has_no_filter() -> None:
     assert syscalls.program("riscv64") is None
+    assert syscalls.confined("riscv64") is None
 
 
 def verdict(profile: str, operation: str, path: Path) -> str:

@@ -5,7 +5,8 @@ An attack says in its first line what it tries, then in comments ``# name: value
     # ends: crash | quarantine | honest, several with "or"
     # says: a regular expression that the reason of a crash matches
     # stage: gates, when it ends there and leaves the process intact
-    # setup_seconds, memory_gb: of the task
+    # setup_seconds, memory_gb, threads: of the task
+    # worth: a speed-up that its honest work stays below; 2 unless it says so
     # only: acceptance, for what takes long
 
 ``@NAME@`` stands for what an attacker may know: a path, a port.

@@ -10,6 +10,7 @@ closeness.py   whether an output is right
 draws.py       inputs that nobody can foresee
 layout.py      where they lie in shared memory
 candidate.py   a sandboxed process as the scorer sees it; serve.py is the sandboxed side
+forks.py       whether it may start others
 template/      what a lab starts with beside kernel.py, the file that experiments change
 """
 

@@ -13,23 +13,24 @@ import json
 import math
 import mmap
 import os
-import random
 import secrets
 import select
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoresearch_kit import device, sandbox
+from autoresearch_kit.crash import QUOTED, Tail, ended, printable
+from autoresearch_kit.errors import ScorerError
 from autoresearch_kit.tasks.kernel import draws
+from autoresearch_kit.tasks.kernel.forks import Forks
 from autoresearch_kit.tasks.kernel.layout import Layout
 from autoresearch_kit.tree import Tree
 
@@ -38,16 +39,13 @@ ROOM = {"cpu": 160 << 20, "cuda": 1 << 30}
 
 SEAL_FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE, linux/fcntl.h; not in Python's fcntl
 LINE = 1 << 16
-KEPT, QUOTED = 4096, 1000  # bytes of what it prints
-WATCH_SECONDS = 0.005  # between two looks for new processes, on average; 0.3 ms each
+MEMORY_SHARE = 0.5  # of the machine's, where the task names no limit: torch's process needs some
 
 
-class Crash(Exception):
-    """The candidate is at fault; the text is the reason on its record."""
-
-
-class Trouble(Exception):
-    """The scorer can't do its work; that says nothing about the candidate."""
+STARTED = (
+    "it started a process while it was timed; start what a kernel needs at the first call of a "
+    "shape, and let it stay"
+)
 
 
 class Child:
@@ -58,7 +56,7 @@ class Child:
     name
         What to call it in messages.
     blame
-        The exception that says it failed: `Crash` for the candidate's, `Trouble` for torch's own.
+        What its failure raises: `Crash` for the candidate's, `ScorerError` for torch's own.
     read
         Files and folders that its code may read.
     task
@@ -74,7 +72,7 @@ class Child:
         self.whole = float(task.get("timeout_seconds", 600))
         self.deadline = time.monotonic() + self.whole
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        self.memory = float(task.get("memory_gb", 0)) * 1e9 or 0.8 * total
+        self.memory = float(task.get("memory_gb", 0)) * 1e9 or MEMORY_SHARE * total
         self.room = ROOM["cuda" if device.pick().startswith("cuda") else "cpu"]
         self.inputs, given = _shared(self.room, written_by_child=False)
         self.outputs, taken = _shared(self.room, written_by_child=True)
@@ -83,11 +81,14 @@ class Child:
         # The child can open either pipe at its other end too, and fill it or empty it.
         os.set_blocking(self.replies, False)
         os.set_blocking(self.requests, False)
-        inherited = (child_reads, child_writes, given, taken)
+        self.forks = Forks()
+        handles = (child_reads, child_writes, given, taken)
+        inherited = (*handles, self.forks.theirs.fileno())
+        argv = [*map(str, inherited), self.forks.filter.hex()]
         script = Path(__file__).with_name("serve.py")
         try:
             self.process = sandbox.untrusted(
-                [sys.executable, "-I", "-B", script, *map(str, inherited)],
+                [sys.executable, "-I", "-B", script, *argv],
                 read=[script, *read],
                 env=_environment(task, self.threads),
                 memory=int(self.memory),
@@ -96,16 +97,15 @@ class Child:
                 pass_fds=inherited,
             )
         finally:
-            for handle in inherited:
+            self.forks.theirs.close()
+            for handle in handles:
                 os.close(handle)
         assert self.process.stdout is not None
-        self.output = Tail(self.process.stdout)
+        self.output = Tail(self.process.stdout, QUOTED)
         self.tree = Tree(self.process.pid)
         self.received = b""
         self.device = "cpu"  # until it says what it has
         self.known: set[int] | None = None
-        self._moments = random.SystemRandom()
-        self._next_look = 0.0
         self.layout: Layout | None = None
         self._send("start", threads=self.threads)  # importing torch takes seconds: begin now
 
@@ -114,6 +114,7 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         sandbox.kill(self.process)
+        self.forks.close()
         for handle in (self.requests, self.replies):
             os.close(handle)
 
@@ -122,13 +123,22 @@ class Child:
 
         Raises
         ------
-        Trouble
+        ScorerError
             When that fails, for no line of the candidate's has run yet.
         """
-        blame, self.blame = self.blame, Trouble
+        self.forks.receive(seconds)
+        blame, self.blame = self.blame, ScorerError
         said = self.wait("importing torch", seconds).get("device")
         self.blame, self.device = blame, "cuda" if said == "cuda" else "cpu"
         return self.device
+
+    def spare(self) -> None:
+        """Have the system end others first when memory runs out: it runs nobody else's code."""
+        with contextlib.suppress(OSError):
+            own = Path("/proc/self/oom_score_adj").read_text(encoding="utf-8")
+            self.tree.find()
+            for pid in self.processes():
+                Path(f"/proc/{pid}/oom_score_adj").write_text(own, encoding="utf-8")
 
     def load(self, file: Path, function: str, seconds: float, *, builtins: bool) -> list[str]:
         """Let it import a file; return the names of the kernels that it can call."""
@@ -143,7 +153,9 @@ class Child:
         """Lay out the arrays of so many slots."""
         self.layout = layout
         if slots > layout.slots(self.room):
-            raise Trouble(f"{slots} slots of shape {layout.shape} don't fit in {self.room} bytes")
+            raise ScorerError(
+                f"{slots} slots of shape {layout.shape} don't fit in {self.room} bytes"
+            )
         self.ask(
             f"laying out shape {layout.shape}",
             seconds,
@@ -214,12 +226,14 @@ class Child:
         seconds
             The limit.
         watched
-            Whose new processes to look for meanwhile, this child's or another's.
+            Another child that must keep to its memory and start no process meanwhile.
         """
         now = time.monotonic()
         limit, size_at = min(now + seconds, self.deadline), now + 0.5
+        children = {self, watched or self}
         poll = select.poll()
         poll.register(self.replies, select.POLLIN)
+        asking = {each.forks.register(poll): each for each in children}
         while b"\n" not in self.received:
             now = time.monotonic()
             if now >= limit:
@@ -227,12 +241,17 @@ class Child:
                 if limit == self.deadline:
                     late = f"the {self.whole:.0f} s of the whole scoring (timeout_seconds)"
                 raise self.blame(f"hang: {late} ran out while {doing}{self.output}")
-            look = watched.watch() if watched else math.inf
             if now >= size_at:
-                self.check_memory(doing)
+                for each in children:
+                    each.check(doing)
                 size_at = now + 0.5
-            due = min(limit, look, size_at) - now
-            if not poll.poll(max(0.0, due) * 1000):
+            ready = dict(poll.poll(max(0.0, min(limit, size_at) - now) * 1000))
+            for handle in ready.keys() & asking.keys():
+                if ready[handle] & select.POLLIN:
+                    asking[handle].asked()
+                else:  # all of it has ended
+                    poll.unregister(handle)
+            if self.replies not in ready:
                 continue
             try:
                 some = os.read(self.replies, LINE)
@@ -254,46 +273,33 @@ class Child:
                 "expected one reply to each request"
             )
         if "fault" in said:
-            raise self.blame(f"{_printable(str(said['fault']))[:QUOTED]} while {doing}")
+            raise self.blame(f"{printable(str(said['fault']))[:QUOTED]} while {doing}")
         return said
 
     def processes(self) -> set[int]:
         """Return the processes that were alive at the last look."""
         return set(self.tree._seen)
 
-    def watch(self) -> float:
-        """Look for new processes if it is time; return the moment of the next look.
-
-        Nobody can foresee the moments, and the next one is always as near: one that lives for a
-        while is seen, however it chooses its time.
-        """
-        if time.monotonic() >= self._next_look:
-            self.look()
-            self._next_look = time.monotonic() + self._moments.expovariate(1 / WATCH_SECONDS)
-        return self._next_look
+    def asked(self) -> None:
+        """Let it start a process, unless all that it may have are `known`."""
+        if self.known is not None:
+            raise self.blame(STARTED)
+        self.forks.allow()
 
     def look(self) -> None:
         """Look for processes that are not among the `known` ones, if there are such."""
         self.tree.find()
         if self.known is not None and (self.processes() - self.known or self.tree.unwaited):
-            raise self.blame(
-                "it started a process while it was timed; start what a kernel needs at the first "
-                "call of a shape, and let it stay"
-            )
+            raise self.blame(STARTED)
 
     def _ended(self) -> str:
-        try:
-            status = self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            return f"the {self.name}'s process closed its pipe"
-        if 0 <= status <= 128:
-            return f"the {self.name}'s process exited with status {status}"
-        why = {9: "; out of memory?", 11: "; the inputs are read-only, did it write into them?"}
-        number = -status if status < 0 else status - 128  # of the sandbox itself, or inside
-        return f"the {self.name}'s process was killed by signal {number}{why.get(number, '')}"
+        hints = {11: "; the inputs are read-only, did it write into them?"}
+        return f"the {self.name}'s process {ended(self.process, hints)}"
 
-    def check_memory(self, doing: str) -> None:
-        """See that it keeps to its memory."""
+    def check(self, doing: str) -> None:
+        """See that it is there and keeps to its memory and processes."""
+        if self.process.poll() is not None:
+            raise self.blame(f"{self._ended()} while {doing}{self.output}")
         self.look()
         used = self.tree.memory_bytes(self.memory)
         if used > self.memory:
@@ -301,31 +307,6 @@ class Child:
                 f"out of memory: the {self.name}'s process used {used / 1e9:.1f} GB while {doing}, "
                 f"the limit is {self.memory / 1e9:.1f} GB"
             )
-
-
-class Tail:
-    """The end of what the child printed, read as it comes so that the child never blocks on it."""
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self._kept = b""
-        self._source = source
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
-
-    def _drain(self) -> None:
-        with self._source:
-            while some := os.read(self._source.fileno(), LINE):
-                self._kept = (self._kept + some)[-KEPT:]
-
-    def __str__(self) -> str:
-        """Return a line break and the text, or nothing when nothing was printed."""
-        self._thread.join(0.2)
-        text = _printable(self._kept.decode(errors="replace")).strip()[-QUOTED:]
-        return f"\nlast output:\n{text}" if text else ""
-
-
-def _printable(text: str) -> str:
-    return "".join(each for each in text if each.isprintable() or each in "\n\t")
 
 
 def _shared(size: int, *, written_by_child: bool) -> tuple[mmap.mmap, int]:
@@ -350,7 +331,7 @@ def _threads(task: dict[str, Any]) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     if type(threads) is not int or not 1 <= threads <= cores:
-        raise Trouble(
+        raise ScorerError(
             f"task.toml: options.threads = {threads!r}; expected 1 to {cores}, this machine's cores"
         )
     return threads

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.tasks.kernel import closeness, draws
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.layout import Layout
 from autoresearch_kit.tasks.kernel.references import Reference, Shape
 

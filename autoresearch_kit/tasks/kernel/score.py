@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import sandbox
-from autoresearch_kit.errors import TaskError
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.errors import ScorerError, TaskError
 from autoresearch_kit.tasks.kernel import draws, limits, references
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash, Trouble
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.gates import Gates
 from autoresearch_kit.tasks.kernel.timing import Timed, Timing
 
@@ -37,12 +38,14 @@ def main() -> int:
     names = ("CODE_DIR", "RUN_DIR", "SCORE_DIR")
     try:
         if unset := [name for name in names if name not in os.environ]:
-            raise Trouble(f"{', '.join(unset)} not set; the kit sets what the module's text names")
+            raise ScorerError(
+                f"{', '.join(unset)} not set; the kit sets what the module's text names"
+            )
         task = tomllib.loads(Path("task.toml").read_text(encoding="utf-8"))
         result = score(Path(os.environ["CODE_DIR"]).absolute(), task)
     except Crash as crash:
         result = {"crash": str(crash), "sandboxed": sandbox.unavailable() is None}
-    except (Trouble, TaskError, OSError, ValueError) as error:
+    except (ScorerError, TaskError, OSError, ValueError) as error:
         print(f"score: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result))
@@ -64,7 +67,7 @@ def score(code: Path, task: dict[str, Any]) -> dict[str, Any]:
     ------
     Crash
         If the candidate is at fault.
-    Trouble, TaskError
+    ScorerError, TaskError
         If it can't be told: there is no such kernel, or torch's own process fails.
     """
     began = time.monotonic()
@@ -77,7 +80,7 @@ def score(code: Path, task: dict[str, Any]) -> dict[str, Any]:
     patient = task | {"timeout_seconds": math.inf}
     with (
         Child("kernel", Crash, [code], task) as candidate,
-        Child("reference", Trouble, [own, yardsticks], patient) as rival,
+        Child("reference", ScorerError, [own, yardsticks], patient) as rival,
     ):
         device = candidate.started(setup)
         ways = rival_ways(rival, own, yardsticks, setup)
@@ -106,6 +109,7 @@ def score(code: Path, task: dict[str, Any]) -> dict[str, Any]:
 def rival_ways(rival: Child, own: Path, yardsticks: Path, seconds: float) -> list[str]:
     """Load torch's ways and the yardsticks into the rival; return the names of the ways."""
     rival.started(seconds)
+    rival.spare()
     rival.load(yardsticks, "yardsticks", seconds, builtins=True)
     return rival.load(own, "builtins", seconds, builtins=True)
 

@@ -4,7 +4,8 @@ A turn is one request for calls on all slots. Before it the inputs are new and t
 after it every output is looked at. A turn costs the CPU seconds that the process and all it
 started have used *since its turn before ended*: so nothing is gained by working ahead, or later,
 or in other processes, and a busy machine changes little. Time that passed without anybody of them
-computing or queueing for a core counts too, beyond a moment. On a GPU a turn costs its wall time.
+computing or queueing for a core counts too, beyond a moment. With more than one thread, and on a
+GPU, a turn costs its wall time: there a busy machine means noise.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.errors import ScorerError
 from autoresearch_kit.tasks.kernel import closeness, draws, gates
-from autoresearch_kit.tasks.kernel.candidate import Child, Crash, Trouble
+from autoresearch_kit.tasks.kernel.candidate import Child
 from autoresearch_kit.tasks.kernel.layout import Layout
 from autoresearch_kit.tasks.kernel.references import Reference, Shape
 from autoresearch_kit.tree import Tree
@@ -49,6 +52,7 @@ class Player:
 
     def settle(self, *, strict: bool = True) -> None:
         """From here on all CPU seconds count and, if `strict`, no process may be started."""
+        self.child.forks.allow()  # who asked before
         self.child.tree = Tree(self.child.process.pid)  # compilers may have come and gone before
         self.child.known = self.child.processes() if strict else None
         self.settled = self.child.tree.cpu_seconds()
@@ -62,7 +66,7 @@ class Player:
         Meanwhile `watched` must start no process: the candidate, whosever turn it is.
         """
         child = self.child
-        self.idle()
+        aside = self.idle()
         child.move("upload", doing, CALL_SECONDS, slots)
         if child.device != "cpu":
             self.settled = child.tree.cpu_seconds()
@@ -80,14 +84,18 @@ class Player:
             self.settled = child.tree.cpu_seconds()
             return wall
         # Where nothing was used somebody else did the work, but 0 would be no divisor.
-        cost, running = max(1e-6, used / child.threads), wall - max(0.0, queued)
+        cost = max(1e-6, used / child.threads)
+        if child.threads > 1:
+            # One thread may work while others wait for its core, so waiting excuses nothing.
+            return max(cost, wall + aside)
+        running = wall - max(0.0, queued)
         return cost if running < cost + PAUSE_SECONDS else running
 
-    def idle(self) -> None:
-        """Note what it did since its last turn; that has to be next to nothing."""
+    def idle(self) -> float:
+        """Return the CPU seconds since its last turn; they have to be next to nothing."""
         self.child.look()
-        tree = self.child.tree
-        self.aside += tree.cpu_seconds() - self.settled
+        aside = self.child.tree.cpu_seconds() - self.settled
+        self.aside += aside
         most = ASIDE_SECONDS + ASIDE_SHARE * self.inside
         if self.aside > most:
             raise self.child.blame(
@@ -95,6 +103,7 @@ class Player:
                 f"turns that took {1e3 * self.inside:.1f} ms; at most {1e3 * most:.1f} ms are no "
                 "sign of work that was put off, done ahead, or meant to disturb"
             )
+        return aside
 
     def _queued(self) -> float:
         """Return how long the child's threads and this one were ready to run while others ran."""
@@ -168,14 +177,16 @@ class Timing:
         ------
         Crash
             When an output is wrong, or the candidate uses its time otherwise than it has to.
-        Trouble
+        ScorerError
             When one of torch's ways is wrong here: nobody could be compared with it.
         """
         self._pin()
         try:
             return [self.shape(shape) for shape in self.reference.TIMED[self.device]]
-        except Trouble:
-            self.candidate.idle()  # it may be what keeps torch's process from getting on
+        except ScorerError:
+            # It may be what keeps torch's process from getting on.
+            self.candidate.child.check("torch's own was timed")
+            self.candidate.idle()
             raise
 
     def shape(self, shape: Shape) -> Timed:
@@ -231,12 +242,11 @@ class Timing:
             inputs = gates.inputs(self.reference, self.draw, layout, kind)
             self.candidate.child.fill(slot, inputs)
             self.rival.child.fill(slot, inputs)
-            self.candidate.child.watch()
             if kind != "normal":
                 odd[slot] = inputs
         order = self._random.sample(range(slots), slots)
         turns, watched = {}, self.candidate.child
-        watched.check_memory(doing)
+        watched.check(doing)
         after = self._random.random() < 0.5
         if not after:
             turns["kernel"] = self.candidate.turn("kernel", order, doing)
@@ -246,7 +256,6 @@ class Timing:
             turns["kernel"] = self.candidate.turn("kernel", order, doing)
         self.calls += slots
         for slot, kind in enumerate(kinds):
-            watched.watch()
             taken = watched.taken(slot)
             if slot in odd:
                 wrong = closeness.against_exact(self.reference, odd[slot], taken, self.dtype)
@@ -282,7 +291,7 @@ class Timing:
         self.rival.turn(way, [0], "getting warm")
         taken = self.rival.child.taken(0)
         if wrong := closeness.against_exact(self.reference, given, taken, self.dtype):
-            raise Trouble(f"torch's own {way} is wrong here, shape {layout.shape}: {wrong}")
+            raise ScorerError(f"torch's own {way} is wrong here, shape {layout.shape}: {wrong}")
 
     def _pin(self) -> None:
         """Keep both on the same cores, as many as a kernel may use."""
