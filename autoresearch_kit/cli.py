@@ -14,18 +14,23 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from autoresearch_kit._version import __version__
 from autoresearch_kit.errors import AutoresearchError
+from autoresearch_kit.goals import GOALS
 from autoresearch_kit.render import visible
 
 PROG = "autoresearch-kit"
 MOST = 10_000_000  # hours, or of any currency
 ANY = "a lab, any clone, a git bundle, or a results file"
 PICTURES = ("progress", "gains", "curves", "spending", "hit-rate", "response", "calibration")
+SHAPE: dict[str, Any] = {
+    "formatter_class": argparse.RawDescriptionHelpFormatter,
+    "allow_abbrev": False,
+}
 Parser = argparse.ArgumentParser
 
 
@@ -55,27 +60,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    shape: dict[str, Any] = {
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-        "allow_abbrev": False,
-    }
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=PROG,
         description="Propose, apply, train five minutes, score, keep or discard, in git.",
         epilog=f"`{PROG} COMMAND --help` has an example of each. A notebook has the same words:\n"
         "import autoresearch_kit as ark; ark.overnight(campaign, experiments=40, approve=...)",
-        **shape,
+        **SHAPE,
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = _Commands(parser)
+    for add in (_new_task, _nights, _lookups, _accounts, _elsewhere, _luck, _verdicts, _review):
+        add(commands)
+    return parser
 
-    def command(
-        name: str, words: str, example: str, *, reads: bool = False
-    ) -> argparse.ArgumentParser:
-        text = f"example:\n  {PROG} {name} labs/first {example}".rstrip()
-        about = textwrap.fill(words, 79)
-        made = commands.add_parser(name, help=words, description=about, epilog=text, **shape)
+
+class _Commands:
+    """The commands, in the order in which ``--help`` lists them."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._made = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(self, name: str, words: str, example: str = "", *, reads: bool = False) -> Parser:
+        """Add a command on a lab's campaign; one that only `reads` takes any history."""
+        made = self.bare(name, words, f"labs/first {example}")
         made.add_argument(
             "lab", metavar="LAB", help=ANY if reads else "a lab, or any git repository"
         )
@@ -86,36 +94,38 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(usage=made.error)
         return made
 
-    def forms(of: argparse.ArgumentParser) -> None:
-        form = of.add_mutually_exclusive_group()
-        form.add_argument("--csv", action="store_true", help="every column, comma-separated")
-        form.add_argument("--json", action="store_true", help="every column, as a JSON array")
+    def bare(self, name: str, words: str, example: str, more: str = "") -> Parser:
+        """Add a command without arguments, `more` words of which are in its own help alone."""
+        about = textwrap.fill(words + more, 79)
+        text = f"example:\n  {PROG} {name} {example}".rstrip()
+        return self._made.add_parser(name, help=words, description=about, epilog=text, **SHAPE)
 
-    def proposer(of: argparse.ArgumentParser, what: str) -> None:
-        of.add_argument(
-            "--by",
-            metavar="PROPOSER",
-            help=f"{what}: tpe; llm or llm:MODEL (OPENAI_API_KEY and OPENAI_BASE_URL say where); "
-            "hybrid or hybrid:MODEL (the optimiser, and a model on some turns); "
-            "command:'AGENT {prompt_file}' (a coding agent); module:name (a function of yours)",
-        )
-        of.add_argument(
-            "--price",
-            type=_price,
-            metavar="IN/OUT",
-            help="what a million tokens of llm or hybrid cost: 3/15, or 3/0.3/15 where cached "
-            "ones are cheaper; --max-cost needs it",
-        )
-        of.add_argument(
-            "--env",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="an environment variable that the agent of command gets, such as its key",
-        )
 
-    _add_new_task(commands, shape)
-    night = command(
+def _new_task(commands: _Commands) -> None:
+    """Add the command that makes a task of a repository that has none yet."""
+    made = commands.bare(
+        "new-task",
+        "Make a task of a repository of your own: check it, try it, write its task.toml.",
+        "~/squeeze --edit squeeze.py --metric bits_per_byte --score 'python score.py' --data data",
+        " Nothing is committed.",
+    )
+    add = made.add_argument
+    add("lab", metavar="PATH", help="a git repository")
+    several: dict[str, Any] = {"action": "append", "metavar": "FILE"}
+    add("--edit", required=True, help="what may change; may be given again", **several)
+    add("--metric", required=True, metavar="NAME", help="the number that decides")
+    add("--goal", choices=GOALS, help="(minimize)")
+    add("--unit", default="", metavar="WORD", help="of the number")
+    add("--score", metavar="COMMAND", help="the trusted command that measures it")
+    add("--train", metavar="COMMAND", help="the untrusted command that runs before it")
+    several = {"action": "append", "metavar": "FOLDER"}
+    add("--data", help="data outside of git that the scorer sees; may be given again", **several)
+    add("--name", help="what the task is called (the folder's name)")
+
+
+def _nights(commands: _Commands) -> None:
+    """Add the commands that run and steer a night."""
+    night = commands.add(
         "overnight",
         "Run experiments in a process of its own, and watch it; Ctrl+C stops only the watching. "
         "The same command finds a night at work again, and goes on with a killed one.",
@@ -131,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--hours", type=_number, metavar="H", help="begin no experiment after H hours (8)")
     add("--experiments", type=_count, metavar="N", help="make N experiments")
-    proposer(night, "who proposes")
+    _add_proposer(night, "who proposes")
     add("--max-cost", type=_number, metavar="X", help="stop when the proposals have cost X")
     add("--max-tokens", type=_count, metavar="N", help="stop when they have taken N tokens")
     add("--patience", type=_count, metavar="N", help="stop after N experiments without a keep")
@@ -141,133 +151,36 @@ def _parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="start another night after one that has ended")
     add("--detach", action="store_true", help="start it, and don't watch")
 
-    status = command("status", "Show what is best, what happens, and what waits.", "--watch")
+    status = commands.add("status", "Show what is best, what happens, and what waits.", "--watch")
     status.add_argument("--watch", action="store_true", help="again and again, until Ctrl+C")
-
-    command("pause", "Let the present run of the night end, and start no other.", "")
-    command("resume", "Go on after pause.", "")
-    stop = command("stop", "End the night after the present experiment.", "--now")
+    commands.add("pause", "Let the present run of the night end, and start no other.")
+    commands.add("resume", "Go on after pause.")
+    stop = commands.add("stop", "End the night after the present experiment.", "--now")
     stop.add_argument("--now", action="store_true", help="end the present run too")
 
-    _add_lookups(command, forms)
 
-    repeat = command(
-        "repeat", "Run an experiment on further seeds: how much of it was luck?", "7 --times 3"
-    )
-    repeat.add_argument("n", metavar="N", type=int, help="its number; 0 is the baseline")
-    repeat.add_argument("--times", type=_count, default=3, metavar="N", help="how many seeds (3)")
-
-    audit = command(
-        "audit",
-        "Measure the best state against the starting point again, on fresh seeds and on the sealed "
-        "test data.",
-        "--seeds 3",
-    )
-    ablate = command(
-        "ablate", "Leave each kept change out of the best state, and measure that.", "--seeds 2"
-    )
-    audit.add_argument("--seeds", type=_count, default=3, metavar="N", help="runs of each (3)")
-    ablate.add_argument("--seeds", type=_count, default=2, metavar="N", help="runs of each (2)")
-
-    transfer = command(
-        "transfer",
-        "Replay the kept changes at another scale, in a campaign of its own, and list which carry "
-        "over.",
-        "--set DEPTH=24",
-    )
-    transfer.add_argument("--profile", metavar="NAME", help="another size of the lab's task: cpu")
-    transfer.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_constant,
-        metavar="NAME=VALUE",
-        help="a constant that the starting point gets instead; may be given again",
-    )
-
-    rewind = command(
-        "rewind",
-        "Make an earlier kept experiment the best state again; what was kept since stays in git.",
-        "--to 7 --reason 'a dead end'",
-    )
-    rewind.add_argument("--to", type=int, required=True, metavar="N", help="its number")
-    override = command(
-        "override",
-        "Give an experiment another verdict: keep releases one from quarantine.",
-        "7 discard --reason 'it trains on the validation data'",
-    )
-    override.add_argument("n", metavar="N", type=int, help="its number")
-    override.add_argument("verdict", choices=("keep", "discard", "quarantine"), help="the new one")
-    for one in (rewind, override):
-        one.add_argument("--reason", required=True, help="why; whoever reads the history sees it")
-
-    review = command(
-        "review",
-        "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
-        "--refuse 3f2a --reason 'too complex'",
-    )
-
-    def ids(option: str, words: str) -> None:
-        review.add_argument(option, action="append", default=[], metavar="ID", help=words)
-
-    ids("--approve", "approve one, or all")
-    ids("--refuse", "refuse one")
-    ids("--revise", "ask the proposer for another try")
-    add = review.add_argument
-    add("--reason", default="", help="why, or what should be different; the proposer reads it")
-    add("--never-again", default="", metavar="LINE", help="with --refuse: append to program.md")
-    add("--guess", type=_effect, metavar="X", help="with --approve: the effect that you expect")
-    proposer(review, "who is asked to revise, if not the campaign's own")
-    return parser
-
-
-def _add_new_task(commands: Any, shape: dict[str, Any]) -> None:
-    """Add the command that makes a task of a repository that has none yet."""
-    words = "Make a task of a repository of your own: check it, try it, write its task.toml."
-    example = "--edit squeeze.py --metric bits_per_byte --score 'python score.py' --data data"
-    made = commands.add_parser(
-        "new-task",
-        help=words,
-        description=f"{words} Nothing is committed.",
-        epilog=f"example:\n  {PROG} new-task ~/squeeze {example}",
-        **shape,
-    )
-    add = made.add_argument
-    add("lab", metavar="PATH", help="a git repository")
-    several = {"action": "append", "metavar": "FILE"}
-    add("--edit", required=True, help="what may change; may be given again", **several)
-    add("--metric", required=True, metavar="NAME", help="the number that decides")
-    add("--goal", choices=("minimize", "maximize"), help="(minimize)")
-    add("--unit", default="", metavar="WORD", help="of the number")
-    add("--score", metavar="COMMAND", help="the trusted command that measures it")
-    add("--train", metavar="COMMAND", help="the untrusted command that runs before it")
-    several = {"action": "append", "metavar": "FOLDER"}
-    add("--data", help="data outside of git that the scorer sees; may be given again", **several)
-    add("--name", help="what the task is called (the folder's name)")
-
-
-def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]) -> None:
-    """Add the commands that read a history, and those that carry it elsewhere."""
-    history = command(
+def _lookups(commands: _Commands) -> None:
+    """Add the commands that look something up in a history."""
+    history = commands.add(
         "history", "List the experiments, of all campaigns unless --tag.", "--last 20", reads=True
     )
     history.add_argument("--last", type=_count, metavar="N", help="only the last N")
-    constants = command(
+    constants = commands.add(
         "constants", "List which constants each experiment changed.", "--csv", reads=True
     )
-    show = command(
+    show = commands.add(
         "show", "Show one experiment: hypothesis, verdict, curve, patch.", "7", reads=True
     )
-    diff = command("diff", "Print the patch of one experiment.", "7", reads=True)
+    diff = commands.add("diff", "Print the patch of one experiment.", "7", reads=True)
     for one in (show, diff):
         one.add_argument("n", metavar="N", type=int, help="its number")
-    compare = command(
+    compare = commands.add(
         "compare", "Put two experiments side by side: numbers, constants, rows.", "7 9", reads=True
     )
     compare.add_argument("a", metavar="A", type=int, help="the number of one")
     compare.add_argument("b", metavar="B", type=int, help="the number of the other")
-    command("blame", "Show which experiment wrote each line of the best state.", "", reads=True)
-    what_if = command(
+    commands.add("blame", "Show which experiment wrote each line of the best state.", reads=True)
+    what_if = commands.add(
         "what-if",
         "Decide the experiments again by another rule, from their stored runs; nothing is trained.",
         "--decide greedy",
@@ -275,26 +188,33 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
     )
     what_if.add_argument("--decide", required=True, metavar="RULE", help="greedy or two_stage")
     for one in (history, constants, what_if):
-        forms(one)
+        form = one.add_mutually_exclusive_group()
+        form.add_argument("--csv", action="store_true", help="every column, comma-separated")
+        form.add_argument("--json", action="store_true", help="every column, as a JSON array")
+    for one in (history, constants, compare, what_if):
+        _add_goal(one)
 
-    plot = command("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
+
+def _accounts(commands: _Commands) -> None:
+    """Add the commands that tell what happened: a picture, a report, a paragraph."""
+    plot = commands.add("plot", "Draw a picture into a file.", "progress -o night.png", reads=True)
     plot.add_argument("kind", choices=PICTURES, help=f"one of {', '.join(PICTURES)}")
     plot.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="where to")
     plot.add_argument("--constant", metavar="NAME", help="of response (the most changed one)")
-    report = command(
+    report = commands.add(
         "report", "Write what happened as a notebook, or as a page.", "night.ipynb", reads=True
     )
     report.add_argument("path", metavar="PATH", help="a name that ends in .ipynb or .html")
-    methods = command(
-        "methods", "Print the methods paragraph and table for a paper.", "", reads=True
+    methods = commands.add(
+        "methods", "Print the methods paragraph and table for a paper.", reads=True
     )
-    for one in (history, constants, compare, what_if, plot, report, methods):
-        one.add_argument(
-            "--goal",
-            choices=("minimize", "maximize"),
-            help="what is better, where no record says so",
-        )
-    export = command(
+    for one in (plot, report, methods):
+        _add_goal(one)
+
+
+def _elsewhere(commands: _Commands) -> None:
+    """Add the commands that carry a campaign elsewhere."""
+    export = commands.add(
         "export",
         "Write what others can use; the name of each path says what.",
         "results.tsv winner.patch --branch winner",
@@ -310,12 +230,113 @@ def _add_lookups(command: Callable[..., Parser], forms: Callable[[Parser], None]
     export.add_argument(
         "--branch", metavar="NAME", help="a new branch with one clean commit for each kept change"
     )
-    push = command("push", "Send a campaign's records and branch to a remote.", "origin")
-    pull = command("pull", "Bring campaigns from a remote.", "origin")
+    push = commands.add("push", "Send a campaign's records and branch to a remote.", "origin")
+    pull = commands.add("pull", "Bring campaigns from a remote.", "origin")
     for one in (push, pull):
         one.add_argument(
             "remote", metavar="REMOTE", nargs="?", default="origin", help="name, address or path"
         )
+
+
+def _luck(commands: _Commands) -> None:
+    """Add the commands that measure again what was decided."""
+    repeat = commands.add(
+        "repeat", "Run an experiment on further seeds: how much of it was luck?", "7 --times 3"
+    )
+    repeat.add_argument("n", metavar="N", type=int, help="its number; 0 is the baseline")
+    repeat.add_argument("--times", type=_count, default=3, metavar="N", help="how many seeds (3)")
+    audit = commands.add(
+        "audit",
+        "Measure the best state against the starting point again, on fresh seeds and on the sealed "
+        "test data.",
+        "--seeds 3",
+    )
+    ablate = commands.add(
+        "ablate", "Leave each kept change out of the best state, and measure that.", "--seeds 2"
+    )
+    for one, seeds in ((audit, 3), (ablate, 2)):
+        words = f"runs of each ({seeds})"
+        one.add_argument("--seeds", type=_count, default=seeds, metavar="N", help=words)
+    transfer = commands.add(
+        "transfer",
+        "Replay the kept changes at another scale, in a campaign of its own, and list which carry "
+        "over.",
+        "--set DEPTH=24",
+    )
+    transfer.add_argument("--profile", metavar="NAME", help="another size of the lab's task: cpu")
+    transfer.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_constant,
+        metavar="NAME=VALUE",
+        help="a constant that the starting point gets instead; may be given again",
+    )
+
+
+def _verdicts(commands: _Commands) -> None:
+    """Add the commands by which a person changes what holds."""
+    rewind = commands.add(
+        "rewind",
+        "Make an earlier kept experiment the best state again; what was kept since stays in git.",
+        "--to 7 --reason 'a dead end'",
+    )
+    rewind.add_argument("--to", type=int, required=True, metavar="N", help="its number")
+    override = commands.add(
+        "override",
+        "Give an experiment another verdict: keep releases one from quarantine.",
+        "7 discard --reason 'it trains on the validation data'",
+    )
+    override.add_argument("n", metavar="N", type=int, help="its number")
+    override.add_argument("verdict", choices=("keep", "discard", "quarantine"), help="the new one")
+    for one in (rewind, override):
+        one.add_argument("--reason", required=True, help="why; whoever reads the history sees it")
+
+
+def _review(commands: _Commands) -> None:
+    """Add the command that decides on proposals."""
+    review = commands.add(
+        "review",
+        "Decide on the proposals that wait: at a prompt, or by the options. Editing uses $EDITOR.",
+        "--refuse 3f2a --reason 'too complex'",
+    )
+    add = review.add_argument
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "ID"}
+    add("--approve", help="approve one, or all", **several)
+    add("--refuse", help="refuse one", **several)
+    add("--revise", help="ask the proposer for another try", **several)
+    add("--reason", default="", help="why, or what should be different; the proposer reads it")
+    add("--never-again", default="", metavar="LINE", help="with --refuse: append to program.md")
+    add("--guess", type=_effect, metavar="X", help="with --approve: the effect that you expect")
+    _add_proposer(review, "who is asked to revise, if not the campaign's own")
+
+
+def _add_proposer(to: Parser, what: str) -> None:
+    to.add_argument(
+        "--by",
+        metavar="PROPOSER",
+        help=f"{what}: tpe; llm or llm:MODEL (OPENAI_API_KEY and OPENAI_BASE_URL say where); "
+        "hybrid or hybrid:MODEL (the optimiser, and a model on some turns); "
+        "command:'AGENT {prompt_file}' (a coding agent); module:name (a function of yours)",
+    )
+    to.add_argument(
+        "--price",
+        type=_price,
+        metavar="IN/OUT",
+        help="what a million tokens of llm or hybrid cost: 3/15, or 3/0.3/15 where cached "
+        "ones are cheaper; --max-cost needs it",
+    )
+    to.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an environment variable that the agent of command gets, such as its key",
+    )
+
+
+def _add_goal(to: Parser) -> None:
+    to.add_argument("--goal", choices=GOALS, help="what is better, where no record says so")
 
 
 def _number(text: str) -> float:

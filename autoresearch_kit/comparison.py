@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from autoresearch_kit import noise
+from autoresearch_kit import goals, noise
 from autoresearch_kit.noise import Noise
 from autoresearch_kit.task import TOO_GOOD
 
@@ -136,7 +136,7 @@ def compare(evidence: Evidence) -> Comparison:
     a campaign add up to what its best state is worth, and no luck is counted twice.
     """
     e, spread = evidence, _noise(evidence)
-    sign, sd = (-1.0 if e.goal == "minimize" else 1.0), spread.sd or 0.0
+    sign, sd = goals.sign(e.goal), spread.sd or 0.0
     new, (old, variance) = mean(e.candidate), _worth(e, sd)
     gain = sign * (new - old)
     later = sign * (mean(e.candidate[1:]) - old) if len(e.candidate) > 1 else None

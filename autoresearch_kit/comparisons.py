@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoresearch_kit import display, git, noise, paired, patch, records, render, source, standing
+from autoresearch_kit import (
+    display,
+    git,
+    goals,
+    noise,
+    paired,
+    patch,
+    records,
+    render,
+    source,
+    standing,
+)
 from autoresearch_kit.display import Records
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
@@ -158,7 +169,7 @@ def _gist(first: Record, second: Record, error: float | None) -> str:
     apart = second.value - first.value
     if not apart:
         return f"both have the same {second.metric}"
-    word = "better" if (apart > 0) == (second.goal == "maximize") else "worse"
+    word = "better" if goals.sign(second.goal) * apart > 0 else "worse"
     size = f"{abs(apart):.4g}" + (f" ± {error:.2g}" if error else "")
     sigma = f" ({abs(apart) / error:.1f} standard errors)" if error else ", the noise is unknown"
     return f"{second.n:04d} is {size} {second.metric} {word} than {first.n:04d}{sigma}"
@@ -188,14 +199,13 @@ def _paired(repo: Path | None, found: Records, first: Record, second: Record) ->
     if error is None:
         return None
     counted = values[weights > 0]
-    sign = 1 if second.goal == "maximize" else -1
     low, high = (float(np.quantile(counted, share)) for share in (0.01, 0.99))
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
         return None  # the same numbers on every row
     counts, _ = np.histogram(counted, bins=BARS, range=(low, high))
     mean = float(weights @ values / weights.sum())
-    better = float(np.mean(sign * counted > 0))
+    better = float(np.mean(goals.sign(second.goal) * counted > 0))
     return Rows(len(counted), mean, error, better, counts.tolist(), low, high)
 
 

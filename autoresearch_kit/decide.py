@@ -14,7 +14,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from autoresearch_kit import excerpt
+from autoresearch_kit import excerpt, goals
 from autoresearch_kit.comparison import Comparison, compare
 from autoresearch_kit.comparison import Evidence as Evidence
 from autoresearch_kit.comparison import Replicates as Replicates
@@ -74,7 +74,7 @@ def greedy(evidence: Evidence) -> Verdict:
     """
     new, old = mean(evidence.candidate), mean(evidence.best)
     delta = new - old
-    gain = -delta if evidence.goal == "minimize" else delta
+    gain = goals.sign(evidence.goal) * delta
     numbers = {"rule": "greedy", "runs": len(evidence.candidate), "value": new, "old": old}
     noise, change = evidence.noise.sd, f"({old:.4f} to {new:.4f})"
     if gain > 0:
@@ -151,7 +151,7 @@ def _unknown(e: Evidence, c: Comparison) -> Verdict:
     """Judge while neither the campaign nor these runs tell how much runs differ."""
     how = f"{_change(c)} with {_runs(e)}"
     if (c.gain > 0 or (c.gain == 0 and e.lines < 0)) and len(e.candidate) < TRIES:
-        words = f"{how}; how much runs of one code differ is not known yet, so another one is made"
+        words = f"{how}; how much runs of one code differ is not known yet"
         return _say("discard", words, e, c, more=1)
     return _say("discard", how, e, c)
 
@@ -260,8 +260,7 @@ def _say(
 def _luck(e: Evidence, c: Comparison) -> str:
     """Return in words that a candidate beats what the best state is worth, not what it measured."""
     measured = mean(e.best)
-    better = c.new < measured if e.goal == "minimize" else c.new > measured
-    if c.gain <= 0 or better:
+    if c.gain <= 0 or goals.sign(e.goal) * (c.new - measured) > 0:
         return ""
     return f" (the best state measured {measured:.6g}; without its luck it is worth {c.old:.6g})"
 

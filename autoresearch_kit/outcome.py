@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.task import Task
 from autoresearch_kit.workplace import foreign_imports, last_error, missing_module_hint
 
@@ -25,10 +26,6 @@ the code's own, the repeat agrees with it, and one run was wasted.
 
 AGREES = 0.1
 """Relative difference up to which two attempts of one run were equally fast."""
-
-
-class Crash(Exception):
-    """The experiment's own fault."""
 
 
 class Lost(Exception):

@@ -73,7 +73,7 @@ def what_if(
     import pandas as pd
 
     df = tables.check(df)
-    goal = "minimize" if tables.sign(df) < 0 else "maximize"
+    goal = tables.goal(df)
     name, rule = _rule(decide)
     rows: list[tuple[Any, ...]] = []
     notes = tables.assumed(df)

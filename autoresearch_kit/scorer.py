@@ -18,50 +18,36 @@ comes back is a claim to be checked.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import inspect
 import json
 import math
 import numbers
 import os
-import re
-import selectors
-import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import records, sandbox
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.files import read_untrusted
-from autoresearch_kit.tree import Tree
-from autoresearch_kit.workplace import disk_used, last_error, remove_odd
+from autoresearch_kit.talk import WRITTEN, Talk
+from autoresearch_kit.workplace import remove_odd
+
+__all__ = ["Crash", "ask", "main", "take"]
 
 MOST_BYTES = 16 << 20
 MEMORY = 4 << 30
-WRITTEN, MOST_FILES = 1 << 30, 100_000  # bytes and files that it may leave
-LOOK_SECONDS = 0.2  # between two looks at memory and disk
-PIECE, KEPT = 1 << 16, 8 << 10  # bytes that are read at once, and that are kept of stderr
-REASON_CHARACTERS, SHOWN_LINES = 300, 20
+REASON_CHARACTERS = 300
 
 _GIVEN = {"code": "CODE_DIR", "run": "RUN_DIR", "data": "DATA_DIR", "out": "SCORE_DIR",
           "split": "SPLIT", "seed": "SEED"}  # fmt: skip
-_KINDS = {
-    name
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, BaseException)
-}
-_FRAME = re.compile(r'^\s*File "([^"\n]+)", line (\d{1,6})', re.MULTILINE)
 _boxed: list[bool] = []  # of each program that `ask` has started: was it in the sandbox?
 _theirs: list[Path] = []  # folders that such programs could write
-
-
-class Crash(Exception):
-    """The candidate is at fault; the text is the reason on its record, and goes into prompts."""
 
 
 def main(score: Callable[..., Any]) -> None:
@@ -196,11 +182,11 @@ def ask(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    talk = _Talk(process, program, memoryview(input).cast("B"), most_bytes)
+    talk = Talk(process, program, memoryview(input).cast("B"), most_bytes)
     folders = [path for path in written if path.is_dir()]
     _theirs.extend(folders)
     try:
-        talk.go_on(_until(seconds), memory, folders)
+        talk.hold(_until(seconds), memory, folders)
     finally:
         sandbox.kill(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -209,7 +195,7 @@ def ask(
         for folder in folders:
             remove_odd(folder)
     if process.returncode:
-        raise Crash(f"{program} {_ended(process.returncode)}{talk.why(code, quote=quote)}")
+        raise Crash(f"{program} {talk.ending(code, quote=quote)}")
     return bytes(talk.said)
 
 
@@ -235,100 +221,6 @@ def take(path: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> bytes
     if len(content) > most_bytes:
         raise Crash(f"the file {name} that it left has more than {most_bytes:,} bytes")
     return content
-
-
-class _Talk:
-    """Feeds a program and hears it, both within bounds; whoever made it ends the program."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], name: str, given: memoryview, most: int
-    ) -> None:
-        self._process, self._name, self._left, self._most = process, name, given, most
-        self.said, self._complaint, self._complained = bytearray(), b"", 0
-        self._open = {"stdout", "stderr"}
-        self._looks = selectors.DefaultSelector()
-        ways = (("stdin", selectors.EVENT_WRITE), *((n, selectors.EVENT_READ) for n in self._open))
-        for which, way in ways:
-            pipe = getattr(process, which)
-            os.set_blocking(pipe.fileno(), False)
-            self._looks.register(pipe, way, which)
-
-    def go_on(self, seconds: float, memory: int, folders: Sequence[Path]) -> None:
-        """Return when the program has ended; raises `Crash` when it must be ended."""
-        began = time.monotonic()
-        late, next_look, tree = began + seconds, began + LOOK_SECONDS, None
-        with self._looks:
-            while self._open or self._process.poll() is None:
-                now = time.monotonic()
-                if now > late:
-                    raise Crash(f"{self._name} took more than {seconds:.4g} s")
-                if now > next_look:
-                    # What is over at once is never looked at: that would cost more than it did.
-                    tree = tree or Tree(self._process.pid)
-                    tree.find()
-                    if tree.memory_bytes(memory) > memory:
-                        raise Crash(f"{self._name} used more than {memory / 1e9:.3g} GB of memory")
-                    if sum(disk_used(folder, MOST_FILES)[0] for folder in folders) > WRITTEN:
-                        raise Crash(f"{self._name} wrote more than {WRITTEN / 1e9:.3g} GB")
-                    next_look = now + LOOK_SECONDS
-                if not self._open:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        self._process.wait(min(LOOK_SECONDS, max(0.0, late - now)))
-                    continue
-                for key, _ in self._looks.select(min(LOOK_SECONDS, late - now)):
-                    (self._feed if key.data == "stdin" else self._hear)(key)
-
-    def _feed(self, key: selectors.SelectorKey) -> None:
-        try:
-            self._left = self._left[os.write(key.fd, self._left[:PIECE]) :]
-        except BlockingIOError:
-            return
-        except OSError:  # it has closed its end: it need not read all
-            self._left = self._left[:0]
-        if not self._left:
-            self._looks.unregister(key.fileobj)
-            key.fileobj.close()  # type: ignore[union-attr]
-
-    def _hear(self, key: selectors.SelectorKey) -> None:
-        try:
-            piece = os.read(key.fd, PIECE)
-        except BlockingIOError:
-            return
-        if not piece:
-            self._looks.unregister(key.fileobj)
-            self._open.discard(key.data)
-        elif key.data == "stdout":
-            self.said += piece
-        else:
-            self._complained += len(piece)
-            self._complaint = (self._complaint + piece)[-KEPT:]
-        if max(len(self.said), self._complained) > self._most:
-            raise Crash(f"{self._name} printed more than {self._most:,} bytes to {key.data}")
-
-    def why(self, code: Path, *, quote: bool) -> str:
-        """Return what may be told of its complaint, and show the rest to a person."""
-        text = self._complaint.decode(errors="replace")
-        for line in text.splitlines()[-SHOWN_LINES:]:
-            # Behind a bar nothing looks like an error of the scorer itself.
-            print(f"| {records.clean(line)}", file=sys.stderr)
-        said = last_error(text)
-        if quote:
-            return f": {said}" if said else ""
-        kind = re.match(r"(?:\w+\.)*(\w+)\b", said)
-        known = f": {kind[1]}" if kind and kind[1] in _KINDS else ""
-        return known + next((f" at line {n} of {name}" for name, n in _frames(text, code)), "")
-
-
-def _frames(text: str, code: Path) -> Iterator[tuple[str, int]]:
-    """Yield places of a traceback that are real lines of the candidate's files, innermost first."""
-    for path, number in reversed(_FRAME.findall(text)):
-        with contextlib.suppress(OSError, ValueError):
-            file = code / path
-            name = str(file.relative_to(code))
-            if ".." not in name and file.suffix == ".py":
-                content = read_untrusted(file, PIECE)
-                if 0 < int(number) <= content.count(b"\n") + 1:
-                    yield name, int(number)
 
 
 def _given(score: Callable[..., Any]) -> dict[str, Any]:
@@ -389,13 +281,6 @@ def _given_to(path: str | os.PathLike[str]) -> Path:
         if not place.exists() or any(part.is_symlink() for part in parts[:-1]):
             raise Crash(f"it left no {place.relative_to(theirs)}")
     return place
-
-
-def _ended(status: int) -> str:
-    number = -status if status < 0 else status - 128
-    if number in {int(one) for one in signal.Signals}:
-        return f"was ended by {signal.Signals(number).name}"
-    return f"ended with status {status}"
 
 
 def _place(error: Exception, score: Callable[..., Any]) -> str:

@@ -6,6 +6,7 @@ A task is read from ``task.toml`` in a campaign's baseline commit, so that no pa
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import shlex
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from autoresearch_kit import goals
 from autoresearch_kit.errors import TaskError
 
 FILE = "task.toml"
@@ -25,6 +27,7 @@ TOO_GOOD = 10.0
 """Gain in one step, in standard deviations of one run, that a person must look at."""
 
 CLOCKS = ("", "wall", "cpu", "relative")
+COMMANDS = ("train", "score")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Task:
             parts = PurePosixPath(path).parts
             if not parts or path.startswith("/") or ".." in parts or parts[0] == ".git":
                 raise TaskError(f"{FILE}: edit names {path!r}; expected a path inside the host")
-        if self.goal not in ("minimize", "maximize"):
+        if self.goal not in goals.GOALS:
             raise TaskError(f"{FILE}: goal = {self.goal!r}; expected 'minimize' or 'maximize'")
         if not self.metric.replace("_", "").replace("-", "").replace(".", "").isalnum():
             raise TaskError(
@@ -142,7 +145,7 @@ class Task:
 
     def gain(self, delta: float) -> float:
         """Return how much better the metric is after a change by `delta`; negative: worse."""
-        return -delta if self.goal == "minimize" else delta
+        return goals.sign(self.goal) * delta
 
     def command(self, host: Path) -> list[str]:
         """Return `train` with ``python`` replaced by the interpreter that runs this host."""
@@ -185,7 +188,9 @@ def make(table: Mapping[str, Any]) -> Task:
     """Return a task from keys and values as they stand in a ``task.toml``."""
     fields = {f.name: f for f in dataclasses.fields(Task)}
     if unknown := sorted(set(table) - set(fields)):
-        raise TaskError(f"{FILE}: unknown key {unknown[0]!r}; known are {', '.join(fields)}")
+        near = difflib.get_close_matches(unknown[0], fields, 1)
+        meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
+        raise TaskError(f"{FILE}: unknown key {unknown[0]!r}; {meant}")
     if missing := [name for name in ("name", "edit") if name not in table]:
         raise TaskError(f"{FILE}: {missing[0]!r} is missing")
     return Task(**{name: _typed(name, str(fields[name].type), v) for name, v in table.items()})
@@ -202,6 +207,8 @@ def _typed(name: str, kind: str, value: Any) -> Any:
         ok = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
         result: Any = tuple(value) if ok else value
         expected = "a list of strings"
+        if isinstance(value, str):
+            expected += f": {name} = {_toml(value.split() if name in COMMANDS else [value])}"
     elif kind == "float":
         ok = isinstance(value, int | float) and not isinstance(value, bool)
         result = float(value) if ok else value

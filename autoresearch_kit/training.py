@@ -18,10 +18,10 @@ import psutil
 from autoresearch_kit import task
 from autoresearch_kit.child import Child, Log, ProtocolError
 from autoresearch_kit.clock import BASELINE, CANDIDATE, Clock
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.curve import LARGEST, Comparison, Curve
 from autoresearch_kit.files import remove_tree
 from autoresearch_kit.outcome import (
-    Crash,
     Hopeless,
     Lost,
     Slow,

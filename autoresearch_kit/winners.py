@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autoresearch_kit import git, records
+from autoresearch_kit import git, goals, records
 from autoresearch_kit.campaign import BASELINE_SUBJECT
 from autoresearch_kit.errors import CampaignError, GitError
 from autoresearch_kit.records import Record
@@ -55,7 +55,7 @@ def build(repo: Path, start: str, kept: Sequence[Record], paths: Sequence[str]) 
         ]
     if not count:
         return Winner(base, 0, base)
-    end = f"get-mark :{count}\nreset {_ASIDE}\nfrom {git.ABSENT}\n\ndone\n".encode()
+    end = f"get-mark :{count}\nreset {_ASIDE}\nfrom {'0' * len(base)}\n\ndone\n".encode()
     said = git.call(repo, "fast-import", "--quiet", "--done", input=b"".join([*stream, end]))
     return Winner(said.decode().strip(), count, base)
 
@@ -130,7 +130,7 @@ def _numbers(record: Record, before: Record) -> str:
     words = f"{record.metric} {was}{record.value:.6f}{unit}."
     if record.delta is None:
         return words
-    gain = -record.delta if record.goal == "minimize" else record.delta
+    gain = goals.sign(record.goal) * record.delta
     error, sigma = record.evidence.get("error"), record.evidence.get("z")
     runs = max(1, len(record.replicates))
     sure = [f"{abs(sigma):.1f} sigma"] if sigma is not None else []

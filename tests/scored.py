@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_model
 from torch import nn
 
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.tasks.language_model import model as served
 from autoresearch_kit.tasks.language_model import score as scorer
 
@@ -139,10 +140,10 @@ class Bench:
         folders = map(self.folder, ("code", "run", "data", "out"))
         return scorer.score(*folders, self.task, **more)
 
-    def crash(self, text: str) -> served.Crash:
+    def crash(self, text: str) -> Crash:
         """Score a candidate with the weights of the grammar and return why it failed."""
         self.candidate(text)
-        with pytest.raises(served.Crash) as caught:
+        with pytest.raises(Crash) as caught:
             self.score()
         assert not (self.path / "out" / "rows.npz").exists()
         return caught.value

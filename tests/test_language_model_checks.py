@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from autoresearch_kit import sandbox
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.tasks.language_model import checks, rows
-from autoresearch_kit.tasks.language_model.model import Crash
 from tests import scored
 from tests.scored import BATCH, HONEST, T, V
 

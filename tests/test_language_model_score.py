@@ -22,9 +22,10 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from autoresearch_kit import sandbox
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.errors import ScorerError
 from autoresearch_kit.tasks.language_model import model as served
 from autoresearch_kit.tasks.language_model import score as scorer
-from autoresearch_kit.tasks.language_model.rows import Trouble
 
 V, T, ROWS, SCORED = 300, 16, 60, 48
 
@@ -79,7 +80,7 @@ class Bench:
 
     def crash(self, text: str) -> str:
         self.candidate(text)
-        with pytest.raises(served.Crash) as caught:
+        with pytest.raises(Crash) as caught:
             self.score(check=False)
         assert not (self.path / "out" / "rows.npz").exists()
         return str(caught.value)
@@ -330,7 +331,7 @@ def test_a_fault_of_the_candidate_is_a_crash_with_its_reason(bench, name):
 
 
 def test_a_candidate_without_train_py_is_a_crash(bench):
-    with pytest.raises(served.Crash, match="No module named 'train'"):
+    with pytest.raises(Crash, match="No module named 'train'"):
         bench.score()
 
 
@@ -418,5 +419,5 @@ def test_data_that_are_not_as_recorded_are_no_verdict(bench, change):
         np.full((ROWS + 2, T + 1), V, np.uint16).tofile(bench.path / "data/val/rows.bin")
     else:
         bench.task["options"]["score_tokens"] = (ROWS + 1) * T
-    with pytest.raises(Trouble, match=r"expected|are \d+|ends at|prepare"):
+    with pytest.raises(ScorerError, match=r"expected|are \d+|ends at|prepare"):
         bench.score()

@@ -21,10 +21,10 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import sandbox, source, task
+from autoresearch_kit.crash import Crash
 from autoresearch_kit.errors import TaskError
 from autoresearch_kit.tasks import language_model, language_model_mlx
 from autoresearch_kit.tasks.language_model import score as scorer
-from autoresearch_kit.tasks.language_model.model import Crash
 from autoresearch_kit.tasks.language_model_mlx.score import MLX
 
 mx = pytest.importorskip("mlx.core", reason="MLX is not installed: pip install 'mlx[cpu]'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-GOALS = {"minimize": "lower", "maximize": "higher"}
+from autoresearch_kit import goals
 
 
 def _words(text: str) -> frozenset[str]:
@@ -85,11 +85,11 @@ def of_name(name: str) -> tuple[str, str, bool]:
 def of_words(words: Iterable[str]) -> tuple[str, str]:
     """Return the goal that comments say, "" for none or when they disagree, and the words."""
     found = [match for line in words for match in _SAYS.finditer(line)]
-    goals = {
+    named = {
         "maximize" if {g.lower() for g in match.groups() if g} & _UP else "minimize"
         for match in found
     }
-    return (goals.pop(), found[0][0]) if len(goals) == 1 else ("", "")
+    return (named.pop(), found[0][0]) if len(named) == 1 else ("", "")
 
 
 def of_course(values: Sequence[float | None], statuses: Sequence[str]) -> tuple[int, int, int, int]:
@@ -172,7 +172,7 @@ def infer(
     else:
         chosen, why = "minimize", "a guess: neither its name nor the verdicts tell"
         why += "; pass goal='maximize' if that is wrong"
-    reasons = [f"{GOALS[chosen]} {metric or 'values'} is better, {why}"]
+    reasons = [f"{goals.better(chosen)} {metric or 'values'} is better, {why}"]
     if course and course != chosen:
         reasons.append(
             f"the verdicts speak against that: {counts}; pass goal={course!r} if they are right"

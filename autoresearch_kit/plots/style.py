@@ -15,7 +15,7 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 
-from autoresearch_kit import records
+from autoresearch_kit import goals, records
 from autoresearch_kit._version import __version__
 from autoresearch_kit.plots import fitting
 from autoresearch_kit.stats import tables
@@ -49,7 +49,7 @@ def experiments(df: pd.DataFrame) -> pd.DataFrame:
             f"the column 'metric' holds {df['metric'].dtype}; expected numbers, and NaN for a "
             "crash. Type: df['metric'] = pd.to_numeric(df['metric'], errors='coerce')"
         )
-    tables.sign(df)
+    tables.goal(df)
     own = tables.own(df)
     own = own.assign(status=own["status"].astype(str).str.strip().str.lower())
     if "campaign" not in own:
@@ -61,7 +61,7 @@ def metric_label(ax: Axes, df: pd.DataFrame, before: str = "", words: str = "") 
     """Write the name of the metric with unit and direction beside the y axis, as far as it fits."""
     metric, unit = df.attrs.get("metric") or "metric", df.attrs.get("unit", "")
     if not words:
-        words = "lower is better" if tables.sign(df) < 0 else "higher is better"
+        words = f"{goals.better(tables.goal(df))} is better"
     direction = f"({words})"
     whole = f"({unit}; {words})" if unit else direction
     names = [f"{before}{metric} {whole}", f"{before}{metric} {direction}", f"{metric} {direction}"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autoresearch_kit import grain, source
+from autoresearch_kit import goals, grain, source
 from autoresearch_kit.proposers.knobs import Knob
 from autoresearch_kit.proposers.quotes import quoted
 from autoresearch_kit.records import clean
@@ -45,7 +45,7 @@ def page(campaign: Campaign, knobs: Sequence[Knob], trials: Sequence[Record], wi
     scored = [r for r in trials if r.status != "crash" and r.value is not None]
     scored.sort(key=lambda record: _rank(record, goal))
     crashed = [record for record in trials if record.status == "crash"]
-    better = "lower" if goal == "minimize" else "higher"
+    better = goals.better(goal)
     parts = [
         f"{len(scored)} results and {len(crashed)} crashes are known of {len(knobs)} constants "
         f"that may be tuned; {better} {metric} is better."
@@ -79,8 +79,7 @@ def page(campaign: Campaign, knobs: Sequence[Knob], trials: Sequence[Record], wi
 
 
 def _rank(record: Record, goal: str) -> float:
-    value = float(record.value or 0.0)
-    return value if goal == "minimize" else -value
+    return -goals.sign(goal) * float(record.value or 0.0)
 
 
 def _differences(knobs: Sequence[Knob], record: Record) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from autoresearch_kit import records
+from autoresearch_kit import goals, records
 from autoresearch_kit.reports import exhibits, leads
 from autoresearch_kit.reports.digests import Digest
 from autoresearch_kit.reports.exhibits import commit, doubt, word
@@ -94,7 +94,7 @@ def _progress(digest: Digest) -> str:
     if start is None or best is None or start.value is None or best.value is None:
         return ""
     name, unit = escape(digest.metric), f" {escape(digest.unit)}" if digest.unit else ""
-    way = "lower" if digest.goal == "minimize" else "higher"
+    way = goals.better(digest.goal)
     if digest.measured is None:
         return f"Nothing was kept: {name} is still {start.value:.5g}{unit} ({way} is better)."
     share = f" ({abs(digest.measured / start.value):.1%})" if start.value else ""

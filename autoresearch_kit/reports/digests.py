@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import display, git, histories, noise, standing, stats, task
+from autoresearch_kit import display, git, goals, histories, noise, standing, stats, task
 from autoresearch_kit.records import Record
 from autoresearch_kit.sources import HasPath, HasTag, Source
 from autoresearch_kit.task import Task
@@ -121,7 +121,7 @@ class Digest:
 
     def gain(self, difference: float) -> float:
         """Return a difference of the metric so that more is better."""
-        return 0.0 - difference if self.goal == "minimize" else difference
+        return 0.0 + goals.sign(self.goal) * difference
 
     @property
     def task(self) -> Task | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from autoresearch_kit import goals
 from autoresearch_kit.stats import rates, tables
 from autoresearch_kit.stats.effects import believed
 
@@ -28,7 +29,7 @@ class Side(NamedTuple):
     n: int
     gains: tuple[float, ...]
     hours: float
-    metric: tuple[str, str, float]
+    metric: tuple[str, str, str]
     notes: tuple[str, ...]
 
 
@@ -149,7 +150,7 @@ def _of(
     kept = own.index[own["status"] == "keep"]
     values = tuple(float(value) for value in gained.reindex(kept))
     seconds = own["run_seconds"].astype("float64").mean() if "run_seconds" in own else math.nan
-    metric = str(df.attrs.get("metric", "")), str(df.attrs.get("unit", "")), tables.sign(df)
+    metric = str(df.attrs.get("metric", "")), str(df.attrs.get("unit", "")), tables.goal(df)
     return Side(name, len(own), values, float(seconds) / 3600, metric, notes)
 
 
@@ -161,9 +162,9 @@ def _contest(a: Side, b: Side) -> pd.DataFrame:
     notes = list(dict.fromkeys((*a.notes, *b.notes)))
     rate = _rates(a, rng), _rates(b, rng)
     rows = [("keep rate", *(_share(side) for side in (a, b)), *_interval(*rate))]
-    (name, unit, sign), (other, its_unit, its_sign) = a.metric, b.metric
+    (name, unit, goal), (other, its_unit, its_goal) = a.metric, b.metric
     same_unit = unit == its_unit or not (unit and its_unit)
-    comparable = (name, sign) == (other, its_sign) and same_unit
+    comparable = (name, goal) == (other, its_goal) and same_unit
     if not comparable:
         notes.append(f"gains can't be compared: {_words(a.metric)} here, {_words(b.metric)} there")
     known = comparable and a.n and b.n and all(g == g for g in (*a.gains, *b.gains))
@@ -211,10 +212,9 @@ def _interval(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, fl
     return float(low), float(high)
 
 
-def _words(metric: tuple[str, str, float]) -> str:
-    name, unit, sign = metric
-    way = "lower" if sign < 0 else "higher"
-    return f"{name or 'a metric'} ({unit + ', ' if unit else ''}{way} is better)"
+def _words(metric: tuple[str, str, str]) -> str:
+    name, unit, goal = metric
+    return f"{name or 'a metric'} ({unit + ', ' if unit else ''}{goals.better(goal)} is better)"
 
 
 def _says(a: Side, b: Side, table: pd.DataFrame) -> str:

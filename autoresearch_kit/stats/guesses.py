@@ -52,8 +52,7 @@ def calibration(df: pd.DataFrame) -> pd.DataFrame:
     df = tables.check(df)
     if "expected" not in df and "guess" not in df:
         tables.check(df, "expected")
-    sign = tables.sign(df)
-    goal = "minimize" if sign < 0 else "maximize"
+    goal, sign = tables.goal(df), tables.sign(df)
     found, unmeasured = [], 0
     for name, rows in tables.by_campaign(df):
         told = {step.n: step for step in retelling.steps(rows)}

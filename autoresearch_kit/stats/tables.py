@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from autoresearch_kit import goals
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -67,7 +69,7 @@ def _only(df: pd.DataFrame, name: str) -> str | None:
         return df.attrs.get(name)
     words = set(df[column].dropna().astype(str)) - {""}
     if name == "goal":
-        words &= {"minimize", "maximize"}
+        words &= set(goals.GOALS)
     return words.pop() if len(words) == 1 else "" if words else df.attrs.get(name)
 
 
@@ -76,21 +78,32 @@ def assumed(df: pd.DataFrame) -> list[str]:
     return [note for note in df.attrs.get("notes", ()) if note == NO_GOAL]
 
 
-def sign(df: pd.DataFrame) -> float:
-    """Return what a difference of the metric is multiplied with, so that positive is better.
+def goal(df: pd.DataFrame) -> str:
+    """Return what is better in a table, ``minimize`` or ``maximize``.
 
     Raises
     ------
     ValueError
         When the campaigns in the table have different goals.
     """
-    goal = df.attrs.get("goal", "minimize")
-    if goal not in {"minimize", "maximize"}:
+    found = df.attrs.get("goal", "minimize")
+    if found not in goals.GOALS:
         raise ValueError(
             "the campaigns in this table have different goals, or none is known; take one of them "
             "and say its goal: ark.history(lab, ref='nov23', goal='minimize')"
         )
-    return -1.0 if goal == "minimize" else 1.0
+    return str(found)
+
+
+def sign(df: pd.DataFrame) -> float:
+    """Return what a difference of the metric is multiplied with, so that positive is better.
+
+    Raises
+    ------
+    ValueError
+        As `goal`.
+    """
+    return goals.sign(goal(df))
 
 
 def by_campaign(df: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,6 +1,7 @@
 // A campaign at a glance: what happens now, the night, the staircase; and in one pane the ledger,
 // one experiment's card, and the proposals that wait for a person.
-import { adopt, attr, h, text } from "./shared/dom.js";
+import { createCard } from "./shared/card.js";
+import { adopt, h } from "./shared/dom.js";
 import { createStatus } from "./shared/status.js";
 import { connect } from "./shared/talk.js";
 import { createLedger } from "./dashboard/ledger.js";
@@ -23,13 +24,17 @@ function render({ model, el }) {
   });
   const staircase = createStaircase({ open });
   const ledger = createLedger({ open: openFromLedger });
-  const card = h("div", { class: "ark-card", tabindex: "0", testid: "card" });
+  const card = createCard({
+    status,
+    hint: "",
+    missing: () => "The card did not come; click again for another try.",
+  });
   const slot = createSlot(model);
   const pane = createPane({
     label: "Ledger, card, and what waits for you",
     panels: [
       { key: "ledger", title: "Ledger", dom: ledger.dom },
-      { key: "card", title: "Experiment", dom: card },
+      { key: "card", title: "Experiment", dom: card.dom },
       { key: "waiting", title: "Waiting for you", dom: slot.dom },
     ],
   });
@@ -42,7 +47,6 @@ function render({ model, el }) {
     pane.dom,
   );
 
-  let asked = null; // the number of the card that is on its way or shown
   let fromLedger = false; // where Escape leads from the card
   let waiting = null; // how many proposals wait; null before the first look
   let frame = 0;
@@ -51,48 +55,25 @@ function render({ model, el }) {
     model,
     status,
     again: "start it and run the cell again; a night goes on by itself.",
-    handlers: {
-      card({ n, html }) {
-        if (n !== asked) return; // the person has clicked on
-        card.innerHTML = html; // made by the kit, which escapes what it quotes
-        card.scrollTop = 0;
-        card.dataset.n = n;
-        attr(card, "aria-busy", null);
-        status.mention(`Card of ${number(n)}.`);
-      },
-    },
-    answered: ({ to, ok }) => to === "card" && !ok && noCard(),
-    gaveUp: (to) => to === "card" && noCard(),
+    ...card.hears,
   });
 
   function open(n) {
-    asked = n;
     ledger.mark(n);
     pane.label("card", `Experiment ${number(n)}`);
     pane.open("card");
-    if (card.dataset.n !== String(n)) {
-      delete card.dataset.n;
-      text(card, "Opening…");
-      attr(card, "aria-busy", "true");
-    }
     fromLedger = false;
-    talk.ask({ type: "card", n }, `Opening ${number(n)}…`);
+    card.open(n, talk);
   }
 
   // The row that had the focus is out of sight now, so the card gets it, and Escape leads back.
   function openFromLedger(n) {
     open(n);
     fromLedger = true;
-    card.focus({ preventScroll: true });
+    card.dom.focus({ preventScroll: true });
   }
 
-  function noCard() {
-    if (card.dataset.n) return; // an older one of the same experiment is better than none
-    text(card, "The card did not come; click again for another try.");
-    attr(card, "aria-busy", null);
-  }
-
-  card.addEventListener("keydown", (event) => {
+  card.dom.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (fromLedger) {
       pane.open("ledger");
@@ -138,7 +119,7 @@ function render({ model, el }) {
     const rows = (model.get("rows") ?? []).map(toRow);
     staircase.showRows(rows);
     ledger.show(rows);
-    if (asked !== null) ledger.mark(asked);
+    if (card.asked() !== null) ledger.mark(card.asked());
   }
 
   const soon = () => {

@@ -1,8 +1,9 @@
 // A campaign's staircase to walk along: what each experiment was, and below it the card of the one
 // that was clicked.
-import { adopt, attr, h, shown, text } from "./shared/dom.js";
+import { createCard } from "./shared/card.js";
+import { adopt, h, shown, text } from "./shared/dom.js";
 import { isNumber } from "./shared/numbers.js";
-import { describe, figures, number, toRow } from "./shared/rows.js";
+import { describe, figures, toRow } from "./shared/rows.js";
 import { createStaircase, kindOf, sample } from "./shared/staircase.js";
 import { createStatus } from "./shared/status.js";
 import { connect } from "./shared/talk.js";
@@ -23,11 +24,18 @@ function render({ model, el }) {
   const staircase = createStaircase({ open, height: HEIGHT, tell });
   const filters = h("div", { class: "ark-row ark-filters", role: "group", "aria-label": "Show" });
   const count = h("span", { class: "ark-count", role: "status", testid: "count" });
-  const card = h("div", { class: "ark-card", tabindex: "0", hidden: true, testid: "card" });
-  root.append(filters, staircase.dom, status.dom, card);
+  const card = createCard({
+    status,
+    hint: "; Escape leads back to the plot",
+    missing(n) {
+      const row = rows.find((one) => one.n === n);
+      return `The card did not come. What is known here: ${row ? describe(row) : ""}`;
+    },
+  });
+  shown(card.dom, false);
+  root.append(filters, staircase.dom, status.dom, card.dom);
 
   let rows = [];
-  let asked = null; // the number of the card that is on its way or shown
   const hidden = new Set(); // verdicts
   let author = EVERYBODY;
 
@@ -35,40 +43,16 @@ function render({ model, el }) {
     model,
     status,
     again: "start it and run the cell again.",
-    handlers: {
-      card({ n, html }) {
-        if (n !== asked) return; // the person has clicked on
-        card.innerHTML = html; // made by the kit, which escapes what it quotes
-        card.scrollTop = 0;
-        card.dataset.n = n;
-        attr(card, "aria-busy", null);
-        status.mention(`Card of ${number(n)}; Escape leads back to the plot.`);
-      },
-    },
-    answered: ({ to, ok }) => to === "card" && !ok && noCard(),
-    gaveUp: (to) => to === "card" && noCard(),
+    ...card.hears,
   });
 
   function open(n) {
-    asked = n;
     staircase.mark(n);
-    shown(card, true);
-    if (card.dataset.n !== String(n)) {
-      delete card.dataset.n;
-      text(card, `Opening ${number(n)}…`);
-      attr(card, "aria-busy", "true");
-    }
-    talk.ask({ type: "card", n }, `Opening ${number(n)}…`);
+    shown(card.dom, true);
+    card.open(n, talk);
   }
 
-  function noCard() {
-    if (card.dataset.n) return; // an older one of the same experiment is better than none
-    const row = rows.find(({ n }) => n === asked);
-    text(card, `The card did not come. What is known here: ${row ? describe(row) : ""}`);
-    attr(card, "aria-busy", null);
-  }
-
-  card.addEventListener("keydown", (event) => {
+  card.dom.addEventListener("keydown", (event) => {
     if (event.key === "Escape") staircase.focus();
   });
 

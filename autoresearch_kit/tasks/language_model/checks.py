@@ -43,7 +43,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoresearch_kit.tasks.language_model.model import Crash, Model
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.tasks.language_model.model import Model
 from autoresearch_kit.tasks.language_model.rows import Rows
 
 LIMIT = 0.0005
@@ -217,7 +218,7 @@ def judge(
             where = _worst(plan, gains, name) if name in ("cut", "before") else ""
             doubts.append(reason.format(**each) + where)
             if each["gain"] > each["limit"] + each.get("noise", 0.0):
-                raise Crash(doubts[-1], found)
+                raise Crash(doubts[-1], checks=found)
     return found, _suspicion(found, canaries.size, doubts)
 
 

@@ -11,7 +11,6 @@ after a batch of random tokens, where most mistakes show; then it chooses from l
 
 from __future__ import annotations
 
-import builtins
 import concurrent.futures
 import contextlib
 import itertools
@@ -23,16 +22,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoresearch_kit import sandbox
-from autoresearch_kit.tasks.language_model.rows import Trouble
+from autoresearch_kit.crash import KINDS, QUOTED, Crash, Tail, ended, printable
+from autoresearch_kit.errors import ScorerError
 
 # Logits of a batch. On a CPU larger ones cost page faults (16 % of the time at 32 MiB, nothing at
 # 8), on a GPU small ones leave it idle; the latter was not measured.
@@ -46,11 +45,7 @@ COMPLAINTS = {
     "shape": "the logits have a shape other than (B, T, V)",
     "no numbers": "the logits are not floating point numbers",
 }
-KINDS = {"OutOfMemoryError"} | {
-    name
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, BaseException)
-}
+NAMED = {"OutOfMemoryError"} | KINDS
 LAST_LINE = 9_999
 
 
@@ -62,14 +57,6 @@ class Framework(NamedTuple):
 
 
 TORCH = Framework("torch", Path(__file__).with_name("serve_torch.py"))
-
-
-class Crash(Exception):
-    """The candidate is at fault; the text is the reason on its record, `checks` what was seen."""
-
-    def __init__(self, text: str, checks: dict[str, Any] | None = None) -> None:
-        super().__init__(text)
-        self.checks = checks or {}
 
 
 class Model:
@@ -107,7 +94,7 @@ class Model:
         os.close(child_reads)
         os.close(child_writes)
         assert self.process.stdout is not None
-        self.output = Tail(self.process.stdout)
+        self.output = Tail(self.process.stdout, OUTPUT_KEPT)
         self.received = b""
         self.sizes: set[int] = set()
         self.seen = False  # whether the child was sent a row that isn't made up
@@ -129,7 +116,7 @@ class Model:
         try:
             said = self._reply(f"importing {self.framework}", self.setup_seconds)
         except Crash as crash:  # No line of the candidate's has run yet.
-            raise Trouble(f"the model's process did not start: {crash}") from crash
+            raise ScorerError(f"the model's process did not start: {crash}") from crash
         self.device = str(said.get("device"))
         self.vocab_size, self.length = vocab_size, length
         room = LOGITS_BYTES["cpu" if self.device == "cpu" else "other"]
@@ -246,7 +233,8 @@ class Model:
             some = os.read(self.replies, 1 << 16)
             self.received += some
             if not some:
-                raise Crash(f"{self._ended()} while {doing}{self._printed()}")
+                how = ended(self.process)
+                raise Crash(f"the model's process {how} while {doing}{self._printed()}")
             if len(self.received) > 1 << 16:
                 raise Crash(f"the model's process flooded its pipe while {doing}")
         line, _, self.received = self.received.partition(b"\n")
@@ -263,9 +251,9 @@ class Model:
     def _complaint(self, said: dict[str, Any], doing: str) -> str:
         """Return what the child says is wrong: its own words only before it has seen rows."""
         if not self.seen:
-            return _printable(str(said["fault"]))[:1000]
+            return printable(str(said["fault"]))[:QUOTED]
         kind, line = str(said.get("kind")), said.get("line")
-        what = COMPLAINTS.get(kind) or f"forward failed: {kind if kind in KINDS else 'an error'}"
+        what = COMPLAINTS.get(kind) or f"forward failed: {kind if kind in NAMED else 'an error'}"
         if type(line) is int and 0 < line <= LAST_LINE:
             what += f" (train.py, line {line})"
         return (
@@ -276,55 +264,15 @@ class Model:
     def _printed(self) -> str:
         return "" if self.seen else str(self.output)
 
-    def _ended(self) -> str:
-        try:
-            status = self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            return "the model's process closed its pipe"
-        if status > 128:
-            memory = "; out of memory?" if status == 128 + 9 else ""
-            return f"the model's process was killed by signal {status - 128}{memory}"
-        return f"the model's process exited with status {status}"
-
     def _check_memory(self, doing: str) -> None:
-        import psutil  # Only waits of half a second and more come here.
+        from autoresearch_kit.tree import Tree  # Only waits of half a second and more come here.
 
-        used = 0
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self.process.pid)
-            for process in (root, *root.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    used += process.memory_info().rss
+        used = Tree(self.process.pid).memory_bytes(self.memory)
         if used > self.memory:
             raise Crash(
                 f"out of memory: the model's process used {used / 1e9:.1f} GB while {doing}, "
                 f"the limit is {self.memory / 1e9:.1f} GB"
             )
-
-
-class Tail:
-    """The end of what the child printed, read as it comes so that the child never blocks on it."""
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self._kept = b""
-        self._source = source
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
-
-    def _drain(self) -> None:
-        with self._source:
-            while some := os.read(self._source.fileno(), 1 << 16):
-                self._kept = (self._kept + some)[-OUTPUT_KEPT:]
-
-    def __str__(self) -> str:
-        """Return a line break and the text, or nothing when nothing was printed."""
-        self._thread.join(0.2)
-        text = _printable(self._kept.decode(errors="replace")).strip()
-        return f"\nlast output:\n{text}" if text else ""
-
-
-def _printable(text: str) -> str:
-    return "".join(each for each in text if each.isprintable() or each in "\n\t")
 
 
 def _memory() -> int:

@@ -1,6 +1,6 @@
 """The rows of a split: tokens, the bytes that its targets stand for, canaries, and bits per byte.
 
-Nothing here knows a model. What is wrong with the data is `Trouble`, never the candidate's fault.
+Nothing here knows a model. Wrong data are a `ScorerError`, never the candidate's fault.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autoresearch_kit.errors import ScorerError
+
 SPLITS = ("val", "test")
 FEWEST = 16  # fewer rows can't be checked for leaks
-
-
-class Trouble(Exception):
-    """The scorer can't do its work; says nothing about the candidate."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,11 @@ def read(data: Path, split: str, score_tokens: int | None = None) -> Rows:
 
     Raises
     ------
-    Trouble
+    ScorerError
         If there is no such split, or the files are not as their ``meta.json`` says.
     """
     if split not in SPLITS:
-        raise Trouble(f"SPLIT is {split!r}, expected {' or '.join(SPLITS)}")
+        raise ScorerError(f"SPLIT is {split!r}, expected {' or '.join(SPLITS)}")
     path = data / split / "meta.json"
     meta = json.loads(path.read_text(encoding="utf-8"))
     try:
@@ -73,21 +71,23 @@ def read(data: Path, split: str, score_tokens: int | None = None) -> Rows:
         planted = [int(place) for places in meta["canaries"] for place in places]
         first = [int(places[0]) for places in meta["canaries"]]
     except (KeyError, TypeError) as error:
-        raise Trouble(f"{path} lacks {error}; prepare the data again") from None
+        raise ScorerError(f"{path} lacks {error}; prepare the data again") from None
     path = data / split / "rows.bin"
     size, expected = path.stat().st_size, count * (length + 1) * 2
     if size != expected:
-        raise Trouble(
+        raise ScorerError(
             f"{path} has {size} bytes, but {count} rows of {length + 1} tokens are {expected}; "
             "remove the data folder and prepare the data again"
         )
     token_bytes: NDArray[np.int32] = np.load(data / "token_bytes.npy", allow_pickle=False)
     if token_bytes.shape != (vocab_size,):
-        raise Trouble(f"token_bytes.npy has shape {token_bytes.shape}, expected ({vocab_size},)")
+        raise ScorerError(
+            f"token_bytes.npy has shape {token_bytes.shape}, expected ({vocab_size},)"
+        )
     real = np.delete(np.arange(count), planted)
     wanted = len(real) if score_tokens is None else score_tokens // length
     if not FEWEST <= wanted <= len(real):
-        raise Trouble(
+        raise ScorerError(
             f"{path} has {len(real)} rows of {length} tokens and {wanted} are to be scored, "
             f"expected {FEWEST} or more and no more than there are: see options.score_tokens in "
             "task.toml, or add text"
@@ -95,10 +95,10 @@ def read(data: Path, split: str, score_tokens: int | None = None) -> Rows:
     whole = np.memmap(path, np.uint16, mode="r").reshape(count, length + 1)
     tokens, canaries = np.array(whole[real[:wanted]]), np.array(whole[first])
     if (top := max(tokens.max(), canaries.max(initial=0))) >= vocab_size:
-        raise Trouble(f"{path} has token {top}, but the vocabulary ends at {vocab_size - 1}")
+        raise ScorerError(f"{path} has token {top}, but the vocabulary ends at {vocab_size - 1}")
     counts = token_bytes[tokens[:, 1:]].astype(np.int64)
     if not counts.any():
-        raise Trouble("the rows to score stand for no bytes at all: token_bytes.npy is wrong")
+        raise ScorerError("the rows to score stand for no bytes at all: token_bytes.npy is wrong")
     return Rows(tokens, counts, canaries, vocab_size)
 
 

@@ -24,15 +24,10 @@ from typing import Any
 import numpy as np
 
 from autoresearch_kit import sandbox
+from autoresearch_kit.crash import Crash
+from autoresearch_kit.errors import ScorerError
 from autoresearch_kit.tasks.language_model import checks, rows
-from autoresearch_kit.tasks.language_model.model import (
-    TORCH,
-    Crash,
-    Framework,
-    Model,
-    parameters,
-)
-from autoresearch_kit.tasks.language_model.rows import Trouble
+from autoresearch_kit.tasks.language_model.model import TORCH, Framework, Model, parameters
 
 
 def main(framework: Framework = TORCH) -> int:
@@ -40,14 +35,16 @@ def main(framework: Framework = TORCH) -> int:
     names = ("CODE_DIR", "RUN_DIR", "DATA_DIR", "SCORE_DIR")
     try:
         if unset := [name for name in names if name not in os.environ]:
-            raise Trouble(f"{', '.join(unset)} not set; the kit sets what the module's text names")
+            raise ScorerError(
+                f"{', '.join(unset)} not set; the kit sets what the module's text names"
+            )
         task = tomllib.loads(Path("task.toml").read_text(encoding="utf-8"))
         code, run, data, out = (Path(os.environ[name]).absolute() for name in names)
         split = os.environ.get("SPLIT") or "val"
         result = score(code, run, data, out, task, split=split, framework=framework)
     except Crash as crash:
         result = {"crash": str(crash)} | ({"checks": crash.checks} if crash.checks else {})
-    except (Trouble, OSError, ValueError) as error:
+    except (ScorerError, OSError, ValueError) as error:
         print(f"score: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result))
@@ -85,7 +82,7 @@ def score(
     ------
     Crash
         If the candidate is at fault.
-    Trouble
+    ScorerError
         If the data are not as they have to be, or the child can't import the framework.
     """
     began = time.monotonic()
