@@ -175,7 +175,10 @@ def _results(one: Lineage) -> tuple[bytes, str]:
     if one.loaded.source[0] == "tags":
         first = dataclasses.replace(first, hypothesis="baseline")
     text = original.write([first, *others], first.metric, _labels(one))
-    left = Counter(records.KINDS.get(r.kind, r.kind).split(" ", 1)[1] for r in one.standing.later)
+    kinds = (
+        records.KINDS.get(r.kind, f"a {records.clean(r.kind, 40)}") for r in one.standing.later
+    )
+    left = Counter(kind.split(" ", 1)[1] for kind in kinds)
     left.update(r.status for r in (first, *others) if r.status not in original.STATUSES)
     words = ", ".join(f"{count} {what}" for what, count in sorted(left.items()))
     holds = _rows(text.count("\n") - 1) + (f"; left out: {words}" if words else "")
@@ -193,6 +196,11 @@ def _table(x: Source, name: str, ref: str | None) -> tuple[bytes, str]:
     holds = f"{_rows(len(df))} and {df.shape[1]} columns of history"
     if name.lower().endswith(".csv"):
         return df.to_csv(index=False).encode(), holds
+    for column in (name for name in df if str(df[name].dtype) == "object"):  # of a stranger's file
+        kinds = {type(value) for value in df[column] if value is not None}
+        if len(kinds) > 1 and kinds != {int, float}:  # a column of parquet has one type
+            df[column] = [None if value is None else str(value) for value in df[column]]
+            holds += f"; {records.clean(str(column), 40)} as text"
     file = io.BytesIO()
     df.to_parquet(file, index=False)
     return file.getvalue(), holds

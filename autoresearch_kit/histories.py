@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autoresearch_kit import sources, standing
+from autoresearch_kit import goals, sources, standing
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 from autoresearch_kit.sources import Loaded, Source
@@ -173,15 +173,14 @@ def history(x: Source, ref: str | None = None, goal: str | None = None) -> pd.Da
     """
     import pandas as pd
 
-    if goal not in {None, "minimize", "maximize"}:
-        raise ValueError(f"goal is {goal!r}; expected 'minimize' or 'maximize'")
+    goals.check(goal)
     with sources.collector_paused():
         loaded = sources.load(x, ref, goal)
         notes = list(loaded.notes)
         found = as_of_now(loaded.records, notes)
         rows = pd.DataFrame(_columns(found, loaded, goal)).astype(DTYPES)
     # Wanted: a better value is a lower one, whatever the campaign's direction.
-    sign = pd.Series([-1.0 if (goal or r.goal) == "maximize" else 1.0 for r in found])
+    sign = pd.Series([-goals.sign(goal or r.goal) for r in found])
     kept = (rows["status"] == "keep") & rows["about"].isna()
     best = (rows["metric"] * sign).where(kept).groupby(rows["campaign"]).cummin()
     rows["best_so_far"] = best.groupby(rows["campaign"]).ffill() * sign

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from types import NoneType
@@ -96,7 +97,8 @@ class Record:
     def points(self) -> list[tuple[float, float]]:
         """The loss curve as pairs of progress (0 to 1) and training loss."""
         pairs = (pair.split(":") for pair in self.curve.split())
-        return [(float(progress), float(loss)) for progress, loss in pairs]
+        found = ((float(progress), float(loss)) for progress, loss in pairs)
+        return [point for point in found if max(map(abs, point)) < _FARTHEST]
 
     @property
     def run_seconds(self) -> float | None:
@@ -165,7 +167,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
 _TYPES = {field.name: _KINDS[str(field.type)] for field in dataclasses.fields(Record)}
 _NUMBER = {int, float}
 _MOST = 2**63  # what a column of whole numbers holds
-_CURVE = re.compile(r"(?:[-+.0-9e]+:[-+.0-9e]+ ?)*")
+_FARTHEST = 1e100  # of what a curve shows: pictures take differences
+_YEARS = 1900, 2200  # zones can't lead out of what Python and pandas have
+_OF_PROPOSAL = ("expected", "guess", "cost", "tokens", "seconds", "cached", "rejected")
+_PART = r"-?\d+(?:\.\d+)?(?:e[-+]\d{2,3})?"
+_CURVE = re.compile(rf"(?:{_PART}:{_PART} ?)*", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]*")
 _sound: set[tuple[tuple[str, ...], tuple[type, ...]]] = set()
 
 
@@ -180,14 +187,22 @@ def _check(table: Mapping[str, Any]) -> None:
     known, made = table.get("evidence", {}), table.get("proposal", {})
     numbers = [value for value in table.values() if type(value) in _NUMBER]
     numbers += [known.get("z"), known.get("error")]
-    numbers += [made.get(name) for name in ("expected", "guess", "cost", "tokens", "seconds")]
-    numbers += [run.get(name) for run in table.get("replicates", ()) for name in ("seed", "value")]
+    numbers += [made.get(name) for name in _OF_PROPOSAL]
+    for run in table.get("replicates", ()):
+        if run.get("value") is None or "seed" not in run:
+            raise ValueError("one of its runs has no seed or no value")
+        numbers += [run["seed"], run["value"]]
     for number in numbers:
         whole = type(number) is int and abs(number) < _MOST
         if not (number is None or whole or (type(number) is float and isfinite(number))):
             raise ValueError(f"it has {str(number)[:40]} where a number is expected")
     if not _CURVE.fullmatch(table.get("curve", "")):
         raise ValueError("its curve is no list of pairs")
+    if not _COMMIT.fullmatch(table.get("parent_commit") or ""):  # git is given it as a word
+        raise ValueError("its parent_commit is no hash")
+    when = table.get("decided", "")
+    if when and not _YEARS[0] <= datetime.fromisoformat(when).year <= _YEARS[1]:
+        raise ValueError(f"it was decided in {when[:4]}")
 
 
 def tag_name(campaign: str, n: int) -> str:
@@ -205,48 +220,61 @@ def files_ref(campaign: str, n: int) -> str:
     return f"refs/tags/autoresearch-files/{campaign}/{n:04d}"
 
 
-def read_all(repo: Path, campaign: str | None = None) -> Sequence[Record]:
+def read_all(
+    repo: Path, campaign: str | None = None, left_out: list[str] | None = None
+) -> Sequence[Record]:
     """Return the records of one campaign, or of all, in order of campaign and number.
 
     Two git processes, whatever the number of records; none when no tag was written since the last
     call, which then returns the same object. A record already read by this process isn't read
-    again: a tag object never changes.
+    again: a tag object never changes. Tags that are no records are named in the log, and in
+    `left_out`, a sentence each.
     """
     if campaign is None:
-        return _read(repo, "refs/tags/autoresearch/")
-    folder = f"refs/tags/autoresearch/{campaign}"
-    stamp = git.refs_stamp(repo, folder)
-    if stamp is None or _read_before.get((repo, campaign), (None, ()))[0] != stamp:
-        found = _read(repo, folder + "/")
-        before = _read_before.get((repo, campaign), (None, ()))[1]
-        _read_before[repo, campaign] = stamp, before if before == found else found
-    return _read_before[repo, campaign][1]
+        found, odd = _read(repo, "refs/tags/autoresearch/")
+    else:
+        folder = f"refs/tags/autoresearch/{campaign}"
+        stamp = git.refs_stamp(repo, folder)
+        then, found, odd = _read_before.get((repo, campaign), ((), (), ()))
+        if then != stamp:
+            now, odd = _read(repo, folder + "/")
+            found = found if found == now else now
+            _read_before[repo, campaign] = stamp, found, odd
+    if left_out is not None:
+        left_out += odd
+    return found
 
 
-def _read(repo: Path, pattern: str) -> Sequence[Record]:
+def _read(repo: Path, pattern: str) -> tuple[Sequence[Record], Sequence[str]]:
     # Somebody's own tag in our corner is none of ours.
     there = {ref: oid for ref, oid in git.refs(repo, pattern).items() if _REF.fullmatch(ref)}
+    why: dict[str, str] = {}
     if new := set(there.values()) - _parsed.keys():
         for tag in git.annotated_tags(repo, new):
             try:
                 _parsed[tag.oid] = parse(tag.message, tag.commit)
             except AutoresearchError as error:
-                refs = ", ".join(ref for ref, oid in there.items() if oid == tag.oid)
-                _log.warning("%s is left out: %s", refs, error)
-    found = []
+                why[tag.oid] = str(error)
+    found, left_out = [], []
     for ref, oid in there.items():
-        if (record := _parsed.get(oid)) is None:
-            continue
-        if tag_ref(record.campaign, record.n) == ref:
-            found.append(record)
+        record = _parsed.get(oid)
+        if record is None:
+            reason = why.get(oid, "it is no annotated tag on a commit")
+        elif tag_ref(record.campaign, record.n) != ref:
+            reason = f"it is a copy of {record.campaign}/{record.n}"
         else:
-            _log.warning("%s is left out: it is a copy of %s/%d", ref, record.campaign, record.n)
-    return tuple(sorted(found, key=lambda record: (record.campaign, record.n)))
+            found.append(record)
+            continue
+        left_out.append(f"{ref} is left out: {reason}")
+        if record is not None or oid in why:  # anybody may have light tags, and thousands
+            _log.warning("%s", left_out[-1])
+    return tuple(sorted(found, key=lambda record: (record.campaign, record.n))), tuple(left_out)
 
 
 _REF = re.compile(r"refs/tags/autoresearch/[^/]+/\d{4,}")
 _parsed: dict[str, Record] = {}
-_read_before: dict[tuple[Path, str], tuple[tuple[int, ...] | None, Sequence[Record]]] = {}
+_Read = tuple[tuple[object, ...], Sequence[Record], Sequence[str]]
+_read_before: dict[tuple[Path, str], _Read] = {}
 
 
 def read_attachments(repo: Path, campaign: str, n: int) -> dict[str, bytes]:

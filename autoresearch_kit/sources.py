@@ -47,6 +47,7 @@ class HasPath(Protocol):
 Source = HasTag | HasPath | str | os.PathLike[str]
 
 _DEFAULT = ("main", "master")
+_NAMED = 8  # tags that notes name one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +86,13 @@ class Loaded:
 
 def load(x: Source, ref: str | None = None, goal: str | None = None) -> Loaded:
     """Return what `x` holds; parameters and exceptions are those of `history`."""
+    odd: list[str] = []
     if isinstance(x, HasTag):
         with collector_paused():
-            found = records.read_all(x.path, x.tag)
+            found = records.read_all(x.path, x.tag, odd)
         if not found:
             raise _undecided([x.tag])
-        return _own(x.path, found, ref, str(x.path))
+        return _own(x.path, found, ref, str(x.path), odd)
     if not isinstance(x, HasPath | str | os.PathLike):
         raise LabError(
             f"{str(x)[:60]!r} is a {type(x).__name__}; expected a campaign, a lab, or the path of "
@@ -111,22 +113,38 @@ def load(x: Source, ref: str | None = None, goal: str | None = None) -> Loaded:
         if whole.repo is not None and not any(whole.present):  # it only lies there
             whole = _document(path.name, data, name, goal, None)
         return _chosen(whole, ref, str(path))
-    repo = git.unbundled(path) if bundled else git.root(path)
+    repo = git.unbundled(path) if bundled else _repository(path)
     where = str(path if bundled else repo)
     with collector_paused():
-        found = records.read_all(repo)
+        found = records.read_all(repo, None, odd)
     if found and (ref is None or branches.campaign(ref) in {r.campaign for r in found}):
-        return _own(repo, found, ref, where)
+        return _own(repo, found, ref, where, odd)
     return _foreign(repo, where, ref, goal, found)
 
 
-def _own(repo: Path, found: Sequence[Record], ref: str | None, where: str) -> Loaded:
-    """Return the kit's own records."""
+def _own(
+    repo: Path, found: Sequence[Record], ref: str | None, where: str, odd: Sequence[str]
+) -> Loaded:
+    """Return the kit's own records, and name the tags that are none."""
     others = [name for name in (*journal.PATHS, *documents.RESULTS) if (repo / name).is_file()]
     notes = [f"{name} is here too; the tags of this kit were read instead" for name in others]
+    notes += [records.clean(sentence) for sentence in odd[:_NAMED]]
+    if len(odd) > _NAMED:
+        notes.append(f"{len(odd) - _NAMED:,} more tags are no records and left out")
     # git has no tag without its commit
     every = Loaded(repo, found, ["tags"] * len(found), [True] * len(found), {}, notes)
     return _chosen(every, ref, where)
+
+
+def _repository(path: Path) -> Path:
+    try:
+        return git.root(path)
+    except LabError as error:
+        there = [path / name for name in (*documents.RESULTS, *journal.PATHS)]
+        such = next((f", such as {str(file)!r}" for file in there if file.is_file()), "")
+        raise LabError(
+            f"{error} A history is read from a lab, a clone, a git bundle or a results file{such}."
+        ) from error
 
 
 def _clone_of(path: Path) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoresearch_kit import git, histories, sources, values
+from autoresearch_kit.errors import GitError
 from autoresearch_kit.records import Record
 from autoresearch_kit.sources import Loaded, Source
 
@@ -82,7 +83,10 @@ def constants(x: Source, ref: str | None = None, goal: str | None = None) -> pd.
         for r in experiments
     }
     if loaded.repo is not None and not known:
-        known, before = _of_commits(loaded.repo, loaded, experiments, notes)
+        try:
+            known, before = _of_commits(loaded.repo, loaded, experiments, notes)
+        except GitError as error:
+            notes.append(f"the constants can't be read: {error}")
     rows = [
         row
         for record in experiments

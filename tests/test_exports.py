@@ -299,3 +299,23 @@ def test_a_clone_of_the_originals_has_a_winner_too(make_host, tmp_path: Path) ->
     assert "val_bpb 0.997900 → 0.986041" in run(repo, "log", "-1", "--format=%b", "winner~1")
     with pytest.raises(CampaignError, match="has no campaign of this kit; git bundles it as it is"):
         export(repo, out / "x.bundle")
+
+
+def test_a_repository_with_longer_hashes_has_a_winner_too(tmp_path: Path) -> None:
+    repo = tmp_path / "long"
+    git.call(tmp_path, "init", "-q", "-b", "main", "--object-format=sha256", str(repo))
+    rows = ["commit\tval_bpb\tmemory_gb\tstatus\tdescription"]
+    for lr in (1, 2):
+        (repo / "train.py").write_text(f"LR = {lr}\n")
+        commit = git.commit_all(repo, f"LR {lr}")
+        rows.append(f"{commit[:9]}\t0.{9 - lr}\t44.0\tkeep\tLR {lr}")
+    (repo / "results.tsv").write_text("\n".join(rows))
+    export(repo, branch="winner")
+    assert run(repo, "log", "--format=%s", "main~1..winner") == "LR 2"
+
+
+def test_a_record_of_a_later_version_is_counted_by_its_own_word(tmp_path: Path) -> None:
+    later = record(2, "keep", 0.9, about=1, kind="rehearsal")
+    repo = write(tmp_path / "repo", [record(0, "keep", 1.0), record(1, "keep", 0.9), later])
+    [done] = export(repo, tmp_path / "results.tsv")
+    assert done.holds == "2 rows; left out: 1 rehearsal"

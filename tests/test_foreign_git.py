@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from autoresearch_kit import git
 from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.exports import export
 from autoresearch_kit.foreign import commits, journal, messages
 from autoresearch_kit.foreign.tables import Row, Table
 from autoresearch_kit.git import Logged
+from autoresearch_kit.histories import history
 from tests.upstream import TRAIN, commit_all
 
 
@@ -248,6 +250,49 @@ def test_a_broken_line_is_kept_as_a_row_and_noted():
     assert [(row.line, row.value) for row in table.rows] == [(2, 3.0), (3, None), (4, 2.0)]
     assert table.rows[1].description == '{"run": 2, "metr'
     assert any("line 3 is no JSON" in note for note in table.notes)
+
+
+def test_what_a_journal_writes_in_odd_types_is_kept_and_noted(tmp_path: Path):
+    odd = [
+        {"metric": "fast", "timestamp": "soon"},
+        {"status": 3, "description": 7, "commit": 1234567},
+        {"status": None, "description": "\ud800", "metrics": {"size": 10**400}},
+    ]
+    lines = [json.dumps({"run": 1, "metric": 1.0, "status": "keep", **more}) for more in odd]
+    config = '{"type": "config", "metricName": "wobble", "bestDirection": "maximize"}'
+    table = journal.read("\n".join([config, *lines]), "log.jsonl")
+    first, second, third = table.rows
+    assert (first.value, first.extra["metric_as_written"]) == (None, "fast")
+    assert (first.decided, first.extra["timestamp_as_written"]) == ("", "soon")
+    assert (second.status, second.description, second.commit) == ("3", "7", "1234567")
+    assert (third.status, third.description, third.extra["size"]) == ("", "?", str(10**400))
+    assert table.goal == "maximize"
+    for words in (
+        "line 2 is a run with a metric that is no number",
+        "line 2 is a run with no time",
+    ):
+        assert any(words in note for note in table.notes)
+    assert any("line 4 is a run without a verdict" in note for note in table.notes)
+
+
+def test_a_direction_that_says_nothing_is_named():
+    config = '{"type": "config", "metricName": "wobble", "bestDirection": "sideways"}'
+    notes = journal.read(f'{config}\n{{"run": 1, "metric": 1.0}}', "log.jsonl").notes
+    assert "log.jsonl: bestDirection is 'sideways', which says neither lower nor higher" in notes
+
+
+def test_a_journal_of_thousands_of_entries_is_refused():
+    lines = [json.dumps({"run": i, "metric": 1.0, f"a{i}": 1}) for i in range(1100)]
+    with pytest.raises(CampaignError, match=r"1,101 different entries; expected at most 1,000"):
+        journal.read("\n".join(lines), "log.jsonl")
+
+
+def test_a_column_of_several_types_is_text_in_parquet(tmp_path: Path):
+    runs = [{"run": i, "metric": 1.0, "metrics": {"how": how}} for i, how in enumerate((1, "x"))]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, runs)))
+    [done] = export(tmp_path / "log.jsonl", tmp_path / "t.parquet")
+    assert done.holds.endswith("; how as text")
+    assert list(history(tmp_path / "t.parquet")["how"]) == ["1", "x"]
 
 
 def test_each_segment_of_a_journal_is_a_campaign():

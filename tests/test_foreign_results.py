@@ -613,7 +613,7 @@ CASES = {
         4 c3d4e5f 1.0045 keep
         - lower val_bpb is better, as the name says (bpb)
         - line 3: val_bpb is 0, which would be the best and was not kept: taken for none
-        - line 4: memory_gb is no amount: taken for unknown
+        - line 4: memory_gb is 0: taken for unknown
     """,
 }
 
@@ -852,6 +852,18 @@ def test_rare_zeros_and_those_of_crashes_are_no_scores():
     like = results.read(head + "".join([*body, *crashed]), "r.tsv")
     assert all(row.value is None for row in like.rows[9:])
     assert any("in what looks like a crash" in note for note in like.notes)
+
+
+def test_a_bare_zero_makes_no_per_cent_a_fraction():
+    text = "commit\taccuracy\tstatus\na1b2c3d\t71.2%\tkeep\nb2c3d4e\t0.000000\tcrash\n"
+    table = results.read(text, "r.tsv")
+    assert ([row.value for row in table.rows], table.unit) == ([71.2, None], "%")
+
+
+def test_one_long_word_may_name_a_column():
+    name = "validation_bits_per_byte_of_the_held_out_shard"
+    table = results.read(f"commit\t{name}\tstatus\na1b2c3d\t1.0\tkeep\n", "r.tsv")
+    assert (table.metric, [row.value for row in table.rows]) == (name, [1.0])
 
 
 def test_a_description_may_be_very_long():

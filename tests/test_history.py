@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 import subprocess
@@ -54,6 +55,51 @@ def test_a_damaged_record_is_left_out_by_its_name(tmp_path: Path, caplog: pytest
     git.update_refs(lab, [git.RefUpdate("refs/tags/autoresearch/nov23/0006", oid)])
     assert len(history(lab)) == 6
     assert "refs/tags/autoresearch/nov23/0006 is left out" in caplog.text
+
+
+ODD: list[tuple[str, dict[str, object], str]] = [
+    ("a word as its commit", {"parent_commit": "--output=mine.txt"}, "parent_commit is no hash"),
+    ("no date", {"decided": "yesterday"}, "Invalid isoformat string"),
+    ("a date that no zone holds", {"decided": "0001-01-01T00:00:00+23:00"}, "decided in 0001"),
+    ("a run without a seed", {"replicates": [{"value": 1.0}]}, "no seed or no value"),
+    ("a run without a value", {"replicates": [{"seed": 1, "value": None}]}, "no seed or no value"),
+    ("a curve of words", {"curve": "e:e"}, "no list of pairs"),
+    ("tries in words", {"proposal": {"rejected": "many"}}, "many where a number is expected"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), [case[1:] for case in ODD], ids=[c[0] for c in ODD])
+def test_one_odd_record_is_named_in_the_notes_and_the_others_are_read(
+    tmp_path: Path, changes: dict[str, object], words: str
+):
+    lab = write(tmp_path / "lab", NIGHT)
+    subject, _, body = record(6, "discard", 2.4).message().partition("\n\n")
+    message = f"{subject}\n\n{json.dumps(json.loads(body) | changes)}\n"
+    oid = git.write_tag(lab, "autoresearch/nov23/0006", git.head(lab), message)
+    git.update_refs(lab, [git.RefUpdate("refs/tags/autoresearch/nov23/0006", oid)])
+    df = history(lab)
+    assert list(df["experiment"]) == [0, 1, 2, 3, 4, 5]
+    [note] = [note for note in df.attrs["notes"] if "nov23/0006 is left out" in note]
+    assert words in note
+
+
+@pytest.mark.parametrize("kind", ["light", "tree", "tag"])
+def test_a_tag_that_is_on_no_commit_is_no_record(tmp_path: Path, kind: str):
+    lab = write(tmp_path / "lab", NIGHT)
+    ref = "refs/tags/autoresearch/nov23/0006"
+    if kind == "light":
+        git.update_refs(lab, [git.RefUpdate(ref, git.head(lab))])
+    else:
+        on = git.text(lab, "rev-parse", "HEAD^{tree}" if kind == "tree" else f"{ref[:-1]}5")
+        git.call(lab, "tag", "-a", "-m", record(6, "keep", 1.0).message(), ref[10:], on)
+    df = history(lab)
+    assert list(df["experiment"]) == [0, 1, 2, 3, 4, 5]
+    assert f"{ref} is left out: it is no annotated tag on a commit" in df.attrs["notes"]
+
+
+def test_a_curve_without_bounds_is_drawn_where_it_is_finite():
+    odd = record(1, "discard", 2.1, curve="0:2.5 0.5:1e+300 0.7:1e+999 1:2")
+    assert odd.points == [(0.0, 2.5), (1.0, 2.0)]
 
 
 def test_a_tag_that_was_copied_is_read_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -250,6 +296,8 @@ def test_what_is_no_campaign_is_said(tmp_path: Path, make_host):
     with pytest.raises(LabError, match="not a git repository"):
         history(tmp_path)
     (tmp_path / "results.tsv").write_text("commit\tval_bpb\n")
+    with pytest.raises(LabError, match=r"or a results file, such as '.*results\.tsv'"):
+        history(tmp_path)
     with pytest.raises(CampaignError, match=r"results.tsv has no rows"):
         history(tmp_path / "results.tsv")
     with pytest.raises(LabError, match="does not exist"):

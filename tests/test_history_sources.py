@@ -11,6 +11,7 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import git
+from autoresearch_kit.display import show
 from autoresearch_kit.errors import CampaignError, LabError
 from autoresearch_kit.exports import export
 from autoresearch_kit.foreign import exported, messages
@@ -272,6 +273,42 @@ def test_a_table_of_a_foreign_history_keeps_its_further_columns(clone: Path, tmp
     want, got = history(clone), history(tmp_path / "night.csv")
     same = [n for n in want if n not in {"source", "present"}]
     pd.testing.assert_frame_equal(got[same], want[same])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_words_that_could_be_numbers_stay_words_in_a_table_that_is_read_back(
+    tmp_path: Path, suffix: str
+):
+    rows = ["commit\tval_bpb\tstatus\tparent_commit", "a1b2c3d\t1.0\tkeep\t0012345"]
+    (tmp_path / "r.tsv").write_text("\n".join([*rows, "b2c3d4e\t1e400\tdiscard\t1234567"]))
+    df = history(tmp_path / "r.tsv")
+    assert list(df["val_bpb_as_written"]) == ["1.0", "1e400"]
+    export(tmp_path / "r.tsv", tmp_path / f"t{suffix}")
+    again = history(tmp_path / f"t{suffix}")
+    for name in ("val_bpb_as_written", "parent_commit_in_file", "metric"):
+        assert list(map(str, again[name])) == list(map(str, df[name]))
+
+
+def test_a_table_without_a_metric_is_read_back_without_one(tmp_path: Path):
+    (tmp_path / "r.tsv").write_text("commit\tstatus\na1b2c3d\tkeep\nb2c3d4e\tdiscard\n")
+    export(tmp_path / "r.tsv", tmp_path / "t.csv")
+    assert history(tmp_path / "t.csv").attrs["metric"] == ""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_without_verdicts_is_read_back(tmp_path: Path, suffix: str):
+    (tmp_path / "r.csv").write_text("step,val_loss\n1,3.2\n2,3.1\n")
+    export(tmp_path / "r.csv", tmp_path / f"t{suffix}")
+    df = history(tmp_path / f"t{suffix}")
+    assert (list(df["status"]), list(df["metric"])) == (["", ""], [3.2, 3.1])
+
+
+def test_a_table_with_words_in_a_curve_has_cards(tmp_path: Path):
+    write(tmp_path / "lab", [record(0, "keep", 1.0, curve="0:2 1:1")])
+    export(tmp_path / "lab", tmp_path / "t.csv")
+    text = (tmp_path / "t.csv").read_text().replace("0:2 1:1", "0:2 half:1.5 1:1")
+    (tmp_path / "t.csv").write_text(text)
+    assert "2 → 1" in str(show(tmp_path / "t.csv", 0))
 
 
 def test_the_columns_of_the_kits_tables_are_those_of_history():

@@ -160,6 +160,10 @@ def test_one_row_for_each_kept_change_and_they_add_up():
 def test_the_noise_is_taken_from_recorded_runs():
     (note,) = stats.false_keeps(night()).attrs["notes"]
     assert note == "noise of a run 0.02, from the records (2 degrees of freedom)"
+    twice = night()
+    twice.loc[0, "replicates"] = "0:1.0 1:1.02"
+    (note,) = stats.false_keeps(twice).attrs["notes"]
+    assert note.endswith("from the records (1 degree of freedom)")
 
 
 def test_without_any_noise_nothing_is_said_of_luck():
@@ -451,3 +455,10 @@ def test_the_table_that_was_given_stays_as_it_was(function: Any, column: str):
     function(df)
     pd.testing.assert_frame_equal(df, before)
     assert df.attrs == before.attrs
+
+
+@pytest.mark.parametrize("parent", [1, 5])
+def test_a_parent_that_was_decided_later_is_no_matter(parent: int):
+    df = night()
+    df["parent"] = df["parent"].where(df["experiment"] != 1, parent).astype("Int64")
+    assert list(stats.gains(df)["experiment"]) == list(stats.gains(night())["experiment"])

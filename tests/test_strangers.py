@@ -210,3 +210,49 @@ def test_file_names_may_hold_anything(clone) -> None:
     (clone / "results.tsv").unlink()
     assert len(history(clone, ref="main")) == 4
     assert "LR" in set(constants(clone, ref="main")["name"])
+
+
+def test_a_submodules_own_settings_run_nothing(clone, tmp_path) -> None:
+    mark, program = tmp_path / "mark", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    program.chmod(0o755)
+    part = clone / "part"
+    part.mkdir()
+    git.init(part)
+    for i in range(3, 5):
+        (part / "part.py").write_text(f"DEPTH = {i}\n")
+        git.commit_all(part, "part")
+        commit = git.commit_all(clone, f"exp {i}: a")
+        with (clone / "results.tsv").open("a") as rows:
+            rows.write(f"{commit[:7]}\t{1 - i / 100}\t1.0\tkeep\ttry {i}\n")
+    configure(clone, diff__submodule="diff")
+    configure(part, diff__external=str(program), core__fsmonitor=str(program))
+    assert "Subproject commit" in str(show(clone, 5))
+    for call in CALLS.values():
+        call(clone)
+    assert not mark.exists()
+
+
+def test_no_other_commit_takes_the_place_of_one(clone) -> None:
+    wanted, other = git.text(clone, "rev-parse", "HEAD"), git.text(clone, "rev-parse", "HEAD~1")
+    git.call(clone, "update-ref", f"refs/replace/{wanted}", other)
+    assert "+LR = 2" in str(show(clone, 2))
+
+
+def test_a_clone_without_the_files_of_its_commits_is_read_and_says_so(clone, tmp_path) -> None:
+    git.commit_all(clone, "rows")
+    configure(clone, uploadpack__allowFilter="true")
+    partial, far = tmp_path / "partial", {"GIT_ALLOW_PROTOCOL": "file"}
+    words = ("clone", "-q", "--filter=blob:none", clone.as_uri(), str(partial))
+    git.call(tmp_path, *words, env=far)
+    df = history(partial)
+    assert list(df["metric"]) == [1.0, 0.99, 0.98, 0.99]
+    assert list(df["present"]) == [True, True, True, False]
+    assert any("not here, as in a partial clone" in note for note in df.attrs["notes"])
+    assert "or a file of it, is not in" in str(show(partial, 1))
+    assert any("constants can't be read" in note for note in constants(partial).attrs["notes"])
+    git.call(partial, "rm", "-q", "results.tsv")
+    git.call(partial, "commit", "-q", "-m", "no rows")
+    alone = history(partial)
+    assert set(alone["source"]) == {"git"}
+    assert list(alone["hypothesis"])[:3] == ["exp 0: a", "exp 1: a", "exp 2: a"]

@@ -28,7 +28,7 @@ _NAMES = {
 _ROLE = {name: role for role, names in _NAMES.items() for name in names.split()}
 _ORDER = {name: place for names in _NAMES.values() for place, name in enumerate(names.split())}
 _SAMPLE = 400  # cells of a column that tell what it holds
-_LONGEST = 40  # characters of a cell with a number
+_LONGEST = 40  # characters of a cell with a number, and of several words that name a column
 _UNNAMED = re.compile(r"column_[0-9]+")
 _YES_NO = {"kept", "keep", "accepted", "accept", "is_kept"}
 _MEMORY = {"mem", "memory", "vram", "ram"}
@@ -105,7 +105,8 @@ def _are_names(names: Sequence[str]) -> bool:
     if any(map(cells.is_plain, names)):
         return False
     for name in names:
-        if len(name) > 40 or len(name.split()) > 5 or name.endswith((":", ".")):
+        longest = _LONGEST if len(name.split()) > 1 else 2 * _LONGEST
+        if len(name) > longest or len(name.split()) > 5 or name.endswith((":", ".")):
             return False
         if name.endswith("?") and len(name.split()) > 1:
             return False

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autoresearch_kit import git
-from autoresearch_kit.errors import CampaignError
+from autoresearch_kit.errors import CampaignError, GitError
 from autoresearch_kit.foreign import direction, messages
 from autoresearch_kit.foreign.tables import Row, Table
 from autoresearch_kit.git import Logged
@@ -61,8 +61,7 @@ def join(table: Table, campaign: str, repo: Path | None = None, *, journal: bool
             f"{campaign}: {len(starts)} experiments that were not kept name the commit that they "
             "started from; their own code is in no commit"
         )
-    logged = git.commits(repo, known.values()) if repo else {}
-    patches = git.patches(repo, known.values(), "*.py") if repo else {}
+    logged, patches = _looked_up(repo, known.values(), campaign, notes) if repo else ({}, {})
     found: list[Record] = []
     kept: Record | None = None
     for i, row in enumerate(table.rows):
@@ -82,6 +81,20 @@ def join(table: Table, campaign: str, repo: Path | None = None, *, journal: bool
         for r in found
     ]
     return Joined(found, present, changed, _extra(table.rows, starts), notes)
+
+
+def _looked_up(
+    repo: Path, names: Iterable[str], campaign: str, notes: list[str]
+) -> tuple[dict[str, Logged], dict[str, str]]:
+    """Return commits and the diffs of their Python files, as far as their objects are here."""
+    try:
+        return git.commits(repo, names), git.patches(repo, names, "*.py")
+    except GitError:
+        notes.append(f"{campaign}: {INCOMPLETE}")
+        return git.commits(repo, names, changes=False), {}
+
+
+INCOMPLETE = "files of its commits are not here, as in a partial clone, so no change was looked at"
 
 
 def _known(
@@ -189,7 +202,12 @@ def read(
     CampaignError
         When no commit, or fewer than two of an unknown branch, can be an experiment.
     """
-    log = git.log(repo, tip, base, changes=sure)
+    incomplete = []
+    try:
+        log = git.log(repo, tip, base, changes=sure)
+    except GitError:
+        log = git.log(repo, tip, base, changes=False)
+        incomplete = [f"{campaign}: {INCOMPLETE}"]
     said = [messages.read(commit) for commit in log]
     name = messages.metric(said)
     formal = sum(messages.is_formal(commit) for commit in log) >= 2
@@ -225,7 +243,7 @@ def read(
             left_out += 1
     if len(rows) < (1 if sure else 2):
         raise CampaignError(f"the commits of {campaign} don't look like experiments")
-    notes = _notes(campaign, rows, name, left_out)
+    notes = incomplete + _notes(campaign, rows, name, left_out)
     values, statuses = [row.value for row in rows], [row.status for row in rows]
     if all(value is None for value in values):
         return Table(rows, "", goal or "minimize", "", notes)

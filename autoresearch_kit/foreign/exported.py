@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autoresearch_kit import git
+from autoresearch_kit import git, goals
 from autoresearch_kit.errors import CampaignError
-from autoresearch_kit.foreign import direction
+from autoresearch_kit.foreign import cells, columns, direction, measured
 from autoresearch_kit.foreign.commits import Joined
 from autoresearch_kit.records import Record
 
@@ -94,15 +94,20 @@ def read(
         raise CampaignError(
             f"{name} has the columns of history, but a row that it can't be: {error}"
         ) from error
-    notes = [*attrs.get("notes", ()), f"read back from {name}, a table of this kit"]
+    said = attrs.get("notes")
+    notes = [
+        *map(str, said if isinstance(said, list) else ()),
+        f"read back from {name}, a table of this kit",
+    ]
     found = _with_goals(_unfolded(found), notes)
     further = [n for n in names if n and n not in COLUMNS and n not in metrics]
+    typed = data.startswith(_PARQUET)
     here = git.find_commits(repo, [r.commit for r in found if r.commit]) if repo else {}
     return Joined(
         found,
         [here.get(r.commit) is not None for r in found],
         [_text(row.get("changed")) for row in rows],
-        {n: _column([row.get(n) for row in rows]) for n in further},
+        {n: _column(n, [row.get(n) for row in rows], typed=typed) for n in further},
         notes,
     )
 
@@ -135,7 +140,9 @@ def _record(
     row: Mapping[str, Any], metrics: Sequence[str], attrs: Mapping[str, Any], goal: str | None
 ) -> Record:
     own = [n for n in metrics if _real(row.get(n)) is not None]
-    named = _text(row.get("metric_name")) or _text(attrs.get("metric"))
+    named = row.get("metric_name")  # "" in a history without a metric
+    if named is None:
+        named = attrs.get("metric") or (own or list(metrics) or ["metric"])[0]
     commit, parent = _text(row.get("commit")), _text(row.get("parent_commit"))
     proposal = {new: row.get(old) for old, new in _OF_PROPOSAL.items()}
     numbers = {k: _real(v) for k, v in proposal.items() if k not in ("night", "program")}
@@ -145,7 +152,7 @@ def _record(
     evidence = {"z": _real(row.get("sigma")), "error": _real(row.get("error"))}
     words = {k: _text(row[k]) for k in _WORDS if row.get(k) is not None}
     n = _whole(row["experiment"])
-    if n is None or not words.get("campaign") or not words.get("status"):
+    if n is None or not words.get("campaign") or "status" not in words:
         raise ValueError("no campaign, number or status in a row")
     fields: dict[str, Any] = {
         **words,
@@ -156,12 +163,14 @@ def _record(
         "n": n,
         "commit": commit if _HASH.fullmatch(commit) else "",
         "parent_commit": parent if _HASH.fullmatch(parent) else None,
-        "metric": named or (own or list(metrics) or ["metric"])[0],
+        "metric": _text(named),
         "goal": goal or words.get("goal") or _text(attrs.get("goal")),
         "unit": words.get("unit") or _text(attrs.get("unit")),
         "value": _real(row["metric"]),
         "replicates": tuple(_runs(_text(row.get("replicates")))),
-        "curve": " ".join(f"{a}:{b}" for a, b in _pairs(_text(row.get("curve")))),
+        "curve": " ".join(
+            f"{a}:{b}" for a, b in _pairs(_text(row.get("curve"))) if cells.is_plain(a)
+        ),
         "decided": _moment(row.get("decided")),
         "evidence": {k: v for k, v in evidence.items() if v is not None},
         "proposal": told,
@@ -172,14 +181,16 @@ def _record(
 
 def _with_goals(found: Sequence[Record], notes: list[str]) -> list[Record]:
     """Infer the goal of records whose table doesn't tell it, one for each metric."""
-    unknown = {r.metric for r in found if r.goal not in direction.GOALS}
-    goals = {}
+    unknown = {r.metric for r in found if r.goal not in goals.GOALS}
+    inferred = {}
     for name in sorted(unknown):
         some = [r for r in found if r.metric == name and r.about is None]
-        goals[name], why = direction.infer(name, [r.value for r in some], [r.status for r in some])
+        inferred[name], why = direction.infer(
+            name, [r.value for r in some], [r.status for r in some]
+        )
         notes += why
     return [
-        dataclasses.replace(r, goal=goals[r.metric]) if r.goal not in direction.GOALS else r
+        dataclasses.replace(r, goal=inferred[r.metric]) if r.goal not in goals.GOALS else r
         for r in found
     ]
 
@@ -210,12 +221,14 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return [(a, b) for a, b in found if a and _real(b) is not None]
 
 
-def _column(values: Sequence[Any]) -> Sequence[Any]:
-    """Return a further column, as numbers where all of a CSV's words are."""
-    try:
-        return [float(v) if v not in ("", None) else None for v in values]
-    except (ValueError, TypeError):
+def _column(name: str, values: Sequence[Any], *, typed: bool) -> Sequence[Any]:
+    """Return a further column, as numbers where all words of a file without types are some."""
+    if typed or columns.holds_text(name) or name.endswith(measured.AS_WRITTEN):
         return values
+    if not all(v in ("", None) or cells.is_plain(v) for v in values):
+        return values
+    numbers = [float(v) if v else None for v in values]
+    return values if any(n is not None and math.isinf(n) for n in numbers) else numbers
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.foreign import cells, direction, results
+from autoresearch_kit.foreign.lines import MOST_COLUMNS
 from autoresearch_kit.foreign.tables import Row, Table
 
 PATHS = (".auto/log.jsonl", "autoresearch.jsonl")
@@ -31,6 +32,8 @@ CHECKS_FAILED = "discard"
 OWN = {"run", "commit", "metric", "metrics", "status", "description", "timestamp", "segment", "asi"}
 NAMED = ("run", "metric", "metricName", "bestDirection")
 _CONFIG = {"type": "config"}
+_GOALS = dict.fromkeys(("lower", "minimize", "min", "down"), "minimize")
+_GOALS |= dict.fromkeys(("higher", "maximize", "max", "up"), "maximize")
 _MILLISECONDS = 1e11  # as seconds this is the year 5138
 
 
@@ -90,6 +93,9 @@ def _lines(text: str) -> Iterator[tuple[int, Any]]:
             continue
         try:
             entry = json.loads(stripped)
+            if "\\ud" in stripped:  # half a character, which no table could be written with
+                whole = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace")
+                entry = json.loads(whole)
         except (ValueError, RecursionError):
             entry = None
         yield number, entry if isinstance(entry, dict) else stripped
@@ -104,10 +110,25 @@ def _segment(
         return None
     notes = [f"{name}: a journal of {len(kept)} runs, called {_text(config.get('name'))!r}"]
     rows = [_row(n, e) if isinstance(e, dict) else Row(n, description=e) for n, e in kept]
-    if broken := [n for n, entry in kept if isinstance(entry, str)]:
+    broken = [n for n, entry in kept if isinstance(entry, str)]
+    if broken:
         notes.append(f"{name}: {_at(broken)} no JSON; kept as a row without values")
     if others := len(part) - len(kept):
         notes.append(f"{name}: {others} lines that are no runs (such as hooks) were left out")
+    columns = {key for row in rows for key in row.extra}
+    if len(columns) > MOST_COLUMNS:
+        raise CampaignError(
+            f"{name} has runs with {len(columns):,} different entries; expected at most "
+            f"{MOST_COLUMNS:,}"
+        )
+    for key, what in (
+        ("metric", "a metric that is no number, so there is none"),
+        ("timestamp", "no time that could be read"),
+    ):
+        if odd := [row.line for row in rows if f"{key}_as_written" in row.extra]:
+            notes.append(f"{name}: {_at(odd)} a run with {what}; see {key}_as_written")
+    if silent := [row.line for row in rows if not row.status and row.line not in broken]:
+        notes.append(f"{name}: {_at(silent)} a run without a verdict")
     if zeros := [row.line for row in rows if row.status == "crash" and row.value is not None]:
         notes.append(f"{name}: {_at(zeros)} a crash with a metric, which is not read")
         rows = [dataclasses.replace(r, value=None) if r.line in zeros else r for r in rows]
@@ -117,13 +138,17 @@ def _segment(
     metric = _text(config.get("metricName"))
     if not metric:
         notes.append(f"{name}: no line says what the metric is called; it is `metric` here")
+    said = _text(config.get("bestDirection"))
+    told = _GOALS.get(said.lower())
     chosen, reasons = direction.infer(
         metric or "metric",
         [row.value for row in rows],
         [row.status for row in rows],
-        goal or {"lower": "minimize", "higher": "maximize"}.get(_text(config.get("bestDirection"))),
+        goal or told,
     )
-    if goal is None and "bestDirection" in config:
+    if goal is None and said and not told:
+        notes.append(f"{name}: bestDirection is {said!r}, which says neither lower nor higher")
+    elif goal is None and told:
         reasons = [reason.replace("as given", "as the journal says") for reason in reasons]
     notes += [f"{name}: {reason}" for reason in reasons]
     return Table(rows, metric or "metric", chosen, _text(config.get("metricUnit")), notes)
@@ -135,7 +160,7 @@ def _is_run(entry: Mapping[str, Any]) -> bool:
 
 
 def _row(number: int, entry: Mapping[str, Any]) -> Row:
-    label, word = _text(entry.get("commit")), _text(entry.get("status"))
+    label, word = _words(entry.get("commit")), _words(entry.get("status"))
     commit, dirty = cells.commit(label)
     status = CHECKS_FAILED if word == "checks_failed" else cells.status(word)
     metrics, asi = entry.get("metrics"), entry.get("asi")
@@ -145,15 +170,19 @@ def _row(number: int, entry: Mapping[str, Any]) -> Row:
     extra |= {f"asi_{key}": value for key, value in asi.items()} if isinstance(asi, dict) else {}
     if word != status:
         extra["status"] = word
+    value, decided = _number(entry.get("metric")), _time(entry.get("timestamp"))
+    for key, read in (("metric", value is not None), ("timestamp", bool(decided))):
+        if not read and entry.get(key) is not None and status != "crash":
+            extra[f"{key}_as_written"] = _words(entry[key])
     return Row(
         line=number,
         label=label,
         commit=commit,
         dirty=dirty,
-        value=_number(entry.get("metric")),
+        value=value,
         status=status,
-        description=_text(entry.get("description")),
-        decided=_time(entry.get("timestamp")),
+        description=_words(entry.get("description")),
+        decided=decided,
         extra={key: _plain(value) for key, value in extra.items()},
     )
 
@@ -190,8 +219,9 @@ def _line(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what a column can hold: nested values as their JSON."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    """Return what a column can hold: nested values and enormous numbers as their JSON."""
+    whole = type(value) is int and abs(value) >= 2**63
+    return _words(value) if whole or isinstance(value, dict | list) else value
 
 
 def _number(value: Any) -> float | None:
@@ -212,6 +242,11 @@ def _time(value: Any) -> str:
         seconds = value / 1000 if value > _MILLISECONDS else value
         return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds > 0 else ""
     return ""
+
+
+def _words(value: Any) -> str:
+    """Return a value as text, in its JSON when it is none, "" when it is null."""
+    return "" if value is None else _text(value) or json.dumps(value, ensure_ascii=False).strip('"')
 
 
 def _text(value: Any) -> str:

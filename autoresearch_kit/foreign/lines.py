@@ -20,7 +20,7 @@ _CONFLICT = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?: |$)")
 _OPENED = re.compile(r'(?:^|[\t;,])[ ]*"(?:[^"]|"")*$')
 _LONGEST_CELL = 20  # lines
 _SOME = 60  # lines that tell how a file is written
-_MOST_COLUMNS = 1000
+MOST_COLUMNS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +116,10 @@ def read(text: str, name: str) -> Sheet:
 
 
 def _check_width(name: str, line: int, columns: int) -> None:
-    if columns > _MOST_COLUMNS:
+    if columns > MOST_COLUMNS:
         raise CampaignError(
             f"{name} has {columns:,} columns by line {line}; expected the table of a history, with "
-            f"at most {_MOST_COLUMNS:,}"
+            f"at most {MOST_COLUMNS:,}"
         )
 
 

@@ -25,6 +25,9 @@ _UNITS = {
     "ns": "ns",
 }
 _UNITS |= {"s": "s", "bytes": "bytes"} | {u.lower(): u for u in ("TFLOPS", "KB", "MB", "GB")}
+AS_WRITTEN = "_as_written"
+"""What the name of a column ends with that has the metric's cells as they are in the file."""
+
 _OFTEN = 3  # rows with 0 that may be failures without looking like them
 _NAMED = 6  # labels or values that a note tells one by one
 
@@ -123,7 +126,7 @@ def _in_one_unit(
                 for n in found
             ]
             return values, unit
-    plain = [n.value for n in found if n and n.value is not None and not n.unit]
+    plain = [n.value for n in found if n and n.value and not n.unit]  # a bare 0 is in any unit
     marked = [n.value for n in found if n and n.value is not None and n.unit == "%"]
     if list(units) == ["%"] and plain and max(map(abs, plain)) <= 1 < max(map(abs, marked)):
         notes.append(f"{metric} is written in per cent in {len(marked)} rows: divided by 100")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoresearch_kit import goals
 from autoresearch_kit.errors import CampaignError
 from autoresearch_kit.foreign import cells, columns, direction, lines, measured
 from autoresearch_kit.foreign.direction import key
@@ -44,8 +45,7 @@ def read(text: str, name: str, goal: str | None = None) -> Table:
     CampaignError
         For a text that tells of no experiment, such as prose or code, or with very many columns.
     """
-    if goal not in {None, "minimize", "maximize"}:
-        raise ValueError(f"goal is {goal!r}; expected 'minimize' or 'maximize'")
+    goals.check(goal)
     sheet = lines.read(text, name)
     seen, notes = sheet.seen, list(sheet.notes)
     found = {n: [row.get(n, "") for _, row in sheet.rows] for n in sheet.names}
@@ -96,7 +96,7 @@ def read(text: str, name: str, goal: str | None = None) -> Table:
     if any(t and not d for t, d in zip(moments, dates, strict=True)):
         extra[at["time"]] = moments
     if any(measured.differs(w, v, s) for w, v, s in zip(written, values, statuses, strict=True)):
-        extra[f"{metric}_as_written"] = written
+        extra[f"{metric}{measured.AS_WRITTEN}"] = written
     megabytes = _memory(memories, memory, statuses, numbers, seen, comma=memory in commas)
     rows = tuple(
         Row(
@@ -252,7 +252,8 @@ def _memory(
         if number is None or number.value is None or number.value <= 0:
             found.append(None)
             if status != "crash" and not cells.is_blank(text):
-                seen.setdefault(f"{name} is no amount: taken for unknown", []).append(i)
+                what = "0" if number is not None and number.value == 0 else "no amount"
+                seen.setdefault(f"{name} is {what}: taken for unknown", []).append(i)
             continue
         unit = number.unit.lower().replace("i", "") or named
         if unit not in SIZES:

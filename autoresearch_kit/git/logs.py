@@ -98,12 +98,13 @@ def log(repo: Path, tip: str, base: str | None = None, *, changes: bool = True) 
     return _logged(call(repo, "log", "--first-parent", "--reverse", *form, *ways, "--"))
 
 
-def commits(repo: Path, names: Iterable[str]) -> dict[str, Logged]:
-    """Return these commits, by their full names."""
+def commits(repo: Path, names: Iterable[str], *, changes: bool = True) -> dict[str, Logged]:
+    """Return these commits, by their full names; without `changes` no files are compared."""
     asked = _lines(names)
     if not asked:
         return {}
-    out = call(repo, "log", "--no-walk=unsorted", "--stdin", *_FORM, input=asked)
+    form = _FORM if changes else ("--no-patch", *_FORM[1:])
+    out = call(repo, "log", "--no-walk=unsorted", "--stdin", *form, input=asked)
     return {each.commit: each for each in _logged(out)}
 
 

@@ -16,11 +16,12 @@ ABSENT = "0" * 40  # as an expected old value: the ref must not exist yet
 
 
 class CommitInfo(NamedTuple):
-    """Author as ``Name <email>``, first line, and the whole message of a commit."""
+    """Author as ``Name <email>``, first line, whole message and parents of a commit."""
 
     author: str
     subject: str
     message: str
+    parents: tuple[str, ...]
 
 
 def resolve(repo: Path, name: str) -> str | None:
@@ -47,14 +48,16 @@ def head(repo: Path) -> str:
 
 def read_bytes(repo: Path, commit: str, path: str) -> bytes | None:
     """Return the content of `path` in `commit` byte for byte, or None when it isn't there."""
-    if len(commit) == len(ABSENT):
-        return _read_fixed(repo, commit, path)
-    return _read_fixed.__wrapped__(repo, commit, path)
+    return (_read if _is_full(commit) else _read.__wrapped__)(repo, commit, path)
+
+
+def _is_full(*commits: str) -> bool:
+    """Tell whether these are full names of commits: read once, for what they hold can't change."""
+    return all(len(commit) == len(ABSENT) for commit in commits)
 
 
 @functools.lru_cache(maxsize=256)
-def _read_fixed(repo: Path, commit: str, path: str) -> bytes | None:
-    """Read a file once: what a full commit name holds can't change."""
+def _read(repo: Path, commit: str, path: str) -> bytes | None:
     try:
         return call(repo, "cat-file", "blob", f"{commit}:{path}")
     except GitError:
@@ -94,18 +97,24 @@ def diff(repo: Path, old: str, new: str, paths: Sequence[str] = ()) -> str:
     """Return the unified diff between two commits, whatever the user's diff settings are."""
     plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=3")
     sides = ("--src-prefix=a/", "--dst-prefix=b/")
-    out = call(repo, "diff", *plain, *sides, old, new, "--", *paths)
+    out = call(repo, "diff", *plain, *sides, "--end-of-options", old, new, "--", *paths)
     return out.decode(errors="surrogateescape")
 
 
 def changed_files(repo: Path, old: str, new: str) -> list[str]:
     """Return the paths that differ between two commits."""
-    out = call(repo, "diff", "--name-only", "--no-renames", "-z", old, new)
+    plain = ("--name-only", "--no-renames", "-z", "--end-of-options")
+    out = call(repo, "diff", *plain, old, new, "--")
     return out.decode(errors="surrogateescape").split("\0")[:-1]
 
 
 def count_lines(repo: Path, old: str, new: str) -> tuple[int, int]:
     """Return the numbers of lines added and removed between two commits."""
+    return (_count if _is_full(old, new) else _count.__wrapped__)(repo, old, new)
+
+
+@functools.lru_cache(maxsize=256)
+def _count(repo: Path, old: str, new: str) -> tuple[int, int]:
     rows = text(repo, "diff", "--numstat", "--no-renames", old, new).splitlines()
     pairs = [row.split("\t")[:2] for row in rows]
     return (
@@ -124,9 +133,15 @@ def is_ancestor(repo: Path, old: str, new: str) -> bool:
 
 
 def commit_info(repo: Path, commit: str) -> CommitInfo:
-    """Return who wrote a commit and what its message says."""
-    out = text(repo, "log", "-1", "--format=%an <%ae>%x00%s%x00%B", commit)
-    return CommitInfo(*out.split("\0", 2))
+    """Return who wrote a commit, what its message says and what it is built on."""
+    return (_info if _is_full(commit) else _info.__wrapped__)(repo, commit)
+
+
+@functools.lru_cache(maxsize=256)
+def _info(repo: Path, commit: str) -> CommitInfo:
+    out = text(repo, "log", "-1", "--format=%P%x00%an <%ae>%x00%s%x00%B", commit)
+    parents, author, subject, message = out.split("\0", 3)
+    return CommitInfo(author, subject, message, tuple(parents.split()))
 
 
 def write_tree(repo: Path, files: Mapping[str, bytes]) -> str:

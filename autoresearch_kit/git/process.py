@@ -27,6 +27,7 @@ _SAFE = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
     *("-c", "log.showSignature=false"),
+    *("-c", "diff.submodule=short"),  # else a diff runs git in the submodule, by its settings
     *("-c", "protocol.ext.allow=never"),
 )
 # Where an object is missing, a partial clone would fetch it from wherever its settings say, by
@@ -166,7 +167,8 @@ def own_environment(transport: str = _NO_TRANSPORT) -> dict[str, str]:
     # Inherited GIT_DIR or GIT_INDEX_FILE (set inside hooks) would aim us at another repository.
     theirs = keys.without({**os.environ, "LC_ALL": "C"}).items()  # filters need no keys
     kept = {k: v for k, v in theirs if not k.startswith("GIT_") or k in _KEPT}
-    return kept | {"GIT_ALLOW_PROTOCOL": transport}
+    # A commit is what its name is the hash of, whatever a clone says should stand in its place.
+    return kept | {"GIT_ALLOW_PROTOCOL": transport, "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def _words(repo: Path, args: Sequence[str]) -> list[str]:
@@ -204,9 +206,10 @@ def root(path: Path) -> Path:
         bare = text(path, "rev-parse", "--is-bare-repository") == "true"
         top = text(path, "rev-parse", "--absolute-git-dir" if bare else "--show-toplevel")
     except GitError as error:
+        why = "" if "not a git repository" in str(error) else f" ({error})"  # such as its owner
         raise LabError(
             f"{path} is not a git repository. Run `git init` and commit your script there, "
-            f"or make a new lab with ark.new_lab(...). ({error})"
+            f"or make a new lab with ark.new_lab(...).{why}"
         ) from error
     return Path(top)
 

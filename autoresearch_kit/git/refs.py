@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,15 +32,42 @@ def refs(repo: Path, *patterns: str) -> dict[str, str]:
     return dict(line.split(" ", 1)[::-1] for line in out.split("\n") if line)
 
 
-def refs_stamp(repo: Path, folder: str) -> tuple[int, ...] | None:
-    """Return what changes whenever a ref is made or removed in `folder`; no git process runs.
-
-    None while the last change is so recent that the file system's clock could hide another one.
-    """
+def refs_stamp(repo: Path, folder: str) -> tuple[object, ...]:
+    """Return what changes whenever a ref in `folder` does; no git process runs."""
     common = common_dir(repo)
-    places = (common / folder, common / "packed-refs", common / "reftable" / "tables.list")
-    stamp = tuple(place.stat().st_mtime_ns if place.exists() else 0 for place in places)
-    return stamp if time.time_ns() - max(stamp) > _CLOCK_TICK_NS else None
+    packs = (common / "packed-refs", common / "reftable" / "tables.list")
+    return _loose(common / folder), *map(_version, packs)
+
+
+def _loose(folder: Path) -> frozenset[tuple[str, int]]:
+    """Return the refs that are files in `folder`, each with its inode; read when it has changed.
+
+    git replaces a file by another one, so a ref that moved has another inode.
+    """
+    try:
+        changed = folder.stat().st_mtime_ns
+        if _listed.get(folder, (None,))[0] != changed:
+            with os.scandir(folder) as there:
+                refs = ((each.name, each.inode()) for each in there)
+                found = frozenset(ref for ref in refs if not ref[0].endswith(".lock"))
+            # The file system's clock is coarse: it could hide another change in the same moment.
+            recent = time.time_ns() - changed < _CLOCK_TICK_NS
+            _listed[folder] = None if recent else changed, found
+    except FileNotFoundError:
+        return frozenset()
+    return _listed[folder][1]
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Return what tells one version of a file from the next; git puts a new one in its place."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return ()
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
+_listed: dict[Path, tuple[int | None, frozenset[tuple[str, int]]]] = {}
 
 
 class Annotated(NamedTuple):
@@ -51,7 +79,7 @@ class Annotated(NamedTuple):
 
 
 def annotated_tags(repo: Path, oids: Iterable[str]) -> Iterator[Annotated]:
-    """Yield those of `oids` that are annotated tags, with their messages, from one git process.
+    """Yield those of `oids` that are annotated tags of commits, with their messages, from one git.
 
     What is done with one is done while git reads the next: with 10,000 that is a quarter of a
     second, which ``for-each-ref`` would take before it prints the first.
@@ -71,7 +99,9 @@ def annotated_tags(repo: Path, oids: Iterable[str]) -> Iterator[Annotated]:
                 break
             if kind == "tag":
                 head, _, message = rest[begin:stop].decode(errors="replace").partition("\n\n")
-                yield Annotated(oid, head.partition("\n")[0].removeprefix("object "), message)
+                commit, _, more = head.removeprefix("object ").partition("\n")
+                if more.startswith("type commit\n"):
+                    yield Annotated(oid, commit, message)
             at = stop + 1
         rest = rest[at:]
 
@@ -88,6 +118,8 @@ def update_refs(repo: Path, updates: Sequence[RefUpdate]) -> None:
     for ref, new, old in updates:
         if new is None:
             lines.append(f"delete {ref}" + (f" {old}" if old else ""))
+        elif old and not old.strip("0"):  # how many zeros that is depends on the hash
+            lines.append(f"create {ref} {new}" if new.strip("0") else f"verify {ref}")
         else:
             lines.append(f"update {ref} {new}" + (f" {old}" if old else ""))
     script = "\n".join([*lines, "prepare", "commit", ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoresearch_kit import noise
@@ -164,7 +164,8 @@ def _found(
     own = tables.own(rows)
     once_best |= set(own.loc[own["status"] == "keep", "experiment"].astype(int)) & runs.keys()
     states = {n: i for i, n in enumerate(s.n for s in lone if s.n in once_best)}
-    parents = {s.n: s.parent if s.parent in states else s.against for s in lone}
+    # A clock that was set back may have a state decided before its parent.
+    parents = {s.n: s.parent if _is_earlier(states, s) else s.against for s in lone}
     means = {n: sign * statistics.fmean(values) for n, values in runs.items()}
     told_gain = {}
     if "delta" in own:
@@ -199,6 +200,12 @@ def _found(
     return found
 
 
+def _is_earlier(states: Mapping[int, int], step: Step) -> bool:
+    """Tell whether what a step was made on is a state, and was decided before it."""
+    place = states.get(step.parent) if step.parent is not None else None
+    return place is not None and place < states.get(step.n, len(states))
+
+
 def _noise(
     rows: pd.DataFrame, told: Sequence[Step], sign: float, given: float | None
 ) -> tuple[float | None, str]:
@@ -207,7 +214,7 @@ def _noise(
         return given, f"noise of a run {given:.3g}, as given"
     known = retelling.noise_of(rows)
     if known.sd is not None:
-        how = f"{known.freedom:.0f} degrees of freedom"
+        how = f"{known.freedom:.0f} degree{'s' * (round(known.freedom) != 1)} of freedom"
         return known.sd, f"noise of a run {known.sd:.3g}, from the records ({how})"
     own = tables.own(rows)
     own = own[tables.measured(own)]
