@@ -17,7 +17,7 @@ from typing import Any
 from autoresearch_kit import behalf, files, keys, succession
 from autoresearch_kit import proposal as proposals
 from autoresearch_kit.campaign import Campaign
-from autoresearch_kit.errors import AutoresearchError, EndpointError, ProposalError
+from autoresearch_kit.errors import AutoresearchError, ProposalError
 from autoresearch_kit.policies import Answer, Ask, settle
 from autoresearch_kit.proposal import Proposal
 
@@ -90,8 +90,7 @@ class Lent:
             place.unlink(missing_ok=True)
             answered.unlink(missing_ok=True)
         if "error" in answer:
-            kind = answer.get("kind")
-            raise EndpointError(answer["error"], kind) if kind else ProposalError(answer["error"])
+            raise ProposalError(answer["error"], answer.get("kind") or "")
         return answer
 
 

@@ -59,7 +59,19 @@ class CampaignError(AutoresearchError):
 
 
 class ProposalError(AutoresearchError):
-    """A proposal can't become an experiment."""
+    """A proposal can't become an experiment.
+
+    Attributes
+    ----------
+    kind
+        ``lasting`` when asking again can't help while the best state stays what it is, such as
+        where nothing is left to tune: then a night ends at once. Else empty, but for an
+        `EndpointError`.
+    """
+
+    def __init__(self, message: str = "", kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class NoChange(ProposalError):
@@ -92,8 +104,8 @@ class EndpointError(ProposalError):
     """
 
     def __init__(self, message: str, kind: str = "request", answer: Any = None) -> None:
-        super().__init__(message)
-        self.kind, self.answer = kind, answer
+        super().__init__(message, kind)
+        self.answer = answer
 
 
 class ApprovalPending(AutoresearchError):

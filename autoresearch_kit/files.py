@@ -108,6 +108,8 @@ def remove_tree(folder: Path) -> None:
 
     `shutil.rmtree` gives up on folders nested thousands deep, ``rm`` doesn't.
     """
+    if not os.path.lexists(folder):
+        return
     command = ["rm", "-rf", "--", str(folder)]
     subprocess.run(command, capture_output=True, check=False, env=keys.without(os.environ))
 

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,11 @@ def pin(campaign: Campaign, commit: str) -> int:
     A commit that is pinned or decided already keeps its number, so a repeat is harmless.
     """
     while True:
-        taken = {**{r.n: r.commit for r in campaign.records()}, **pins(campaign)}
-        for n, known in taken.items():
+        pinned = pins(campaign)
+        for n, known in {**{r.n: r.commit for r in campaign.records()}, **pinned}.items():
             if known == commit:
                 return n
-        n = next_number(campaign)
+        n = _beyond(campaign, pinned)
         try:
             free = git.RefUpdate(records.tag_ref(campaign.tag, n), git.ABSENT, git.ABSENT)
             mine = git.RefUpdate(_pin_ref(campaign, n), commit, git.ABSENT)
@@ -57,8 +57,12 @@ def pin(campaign: Campaign, commit: str) -> int:
 
 def next_number(campaign: Campaign) -> int:
     """Return the number that no experiment and no later record has yet."""
+    return _beyond(campaign, pins(campaign))
+
+
+def _beyond(campaign: Campaign, pinned: Iterable[int]) -> int:
     found = records.read_all(campaign.path, campaign.tag)
-    return max([*(r.n for r in found), *pins(campaign)], default=-1) + 1
+    return max([*(r.n for r in found), *pinned], default=-1) + 1
 
 
 def unpin(campaign: Campaign, n: int, commit: str) -> None:

@@ -24,9 +24,8 @@ _SAID_ALREADY = re.compile(r"\A([-*+](\s+|\Z)|never again\b:?\s*)+", re.IGNORECA
 
 def path(repo: Path) -> Path | None:
     """Return where program.md of a checkout is or would be; None for a bare repository."""
-    if git.text(repo, "rev-parse", "--is-bare-repository") == "true":
-        return None
-    return git.root(repo) / NAME
+    bare, _, up = git.text(repo, "rev-parse", "--is-bare-repository", "--show-cdup").partition("\n")
+    return None if bare == "true" else (repo / up).resolve() / NAME
 
 
 def read(repo: Path) -> str:

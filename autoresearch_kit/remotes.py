@@ -148,18 +148,22 @@ def push(campaign: Campaign, remote: str | os.PathLike[str] = "origin") -> Moved
             "ark.baseline(campaign) makes the first one."
         )
     with _reaching(repo, shown) as watch:
-        patterns = (branch, *(f"{corner}{tag}/*" for corner in _CORNERS))
+        patterns = ("HEAD", branch, *(f"{corner}{tag}/*" for corner in _CORNERS))
         there = git.remote_refs(repo, other, *patterns, watch=watch)
         _check(repo, shown, mine, there)
         new = [ref for ref in mine if ref not in there]
         moves, note = _onward(repo, tag, here.get(branch), there.get(branch), other)
         specs = _specs([tag]) * bool(new) + [f"{branch}:{branch}"] * moves
         size = git.push(repo, other, specs, watch=watch) if specs else ""
+        headless = moves and "HEAD" not in there
+        if headless:  # some servers let it name the first branch that they get
+            headless = "HEAD" not in git.remote_refs(repo, other, "HEAD", watch=watch)
     beyond = len(_records(there) - _records(mine))
     pins = [ref for ref in here if ref.startswith(pinned)]
     undecided = len([pin for pin in pins if f"refs/tags/{pin[5:]}" not in mine])
     notes = [
         note,
+        _headless(tag, shown) if headless else "",
         f"{beyond} of the records there are not here; ark.pull(campaign) brings them."
         if beyond
         else "",
@@ -282,6 +286,14 @@ def _onward(
         "the records say what is best all the same. To move it, type: git push "
         f"--force-with-lease={shlex.quote(f'{branch}:{theirs}')} "
         f"{shlex.quote(keys.redact(other.name))} {shlex.quote(branch)}"
+    )
+
+
+def _headless(tag: str, shown: str) -> str:
+    """Say how to clone a repository, such as an empty one until now, whose HEAD is no branch."""
+    return (
+        f"A plain git clone of {shown} checks out nothing, for its HEAD names a branch that is not "
+        f"there. Type: git clone --branch autoresearch/{shlex.quote(tag)} {shlex.quote(shown)}"
     )
 
 

@@ -167,8 +167,8 @@ class Shift:
 
     def _next(self) -> Proposal | None:
         ready = steps.ready(self.campaign, self.tally.key)
-        if not ready and self.supply.exhausted:
-            self.board.end("finished", self.supply.exhausted)
+        if not ready and (why := self.supply.exhausted):
+            self.board.end("finished", why)
         approved = [p for p in ready if p.status == "approved"]
         # What has a number and perhaps a run comes first: another one's keep would outdate it.
         found = min(approved, key=lambda p: not (p.folder / "commit").exists(), default=None)

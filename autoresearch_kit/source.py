@@ -180,7 +180,8 @@ def parse_hint(hint: str, value: Value) -> Range | tuple[Value, ...] | None:
     raise ProposalError(
         f"Can't read the hint 'search: {hint}' of a constant that is {value!r}. Expected "
         "'search: 2 to 8', 'search: 0.01 to 0.2 log' (both ends above 0), "
-        "'search: relu | gelu' or 'search: off'."
+        "'search: relu | gelu' or 'search: off'.",
+        "lasting",
     )
 
 

@@ -344,9 +344,11 @@ def _proposal_of(experiment: Experiment) -> Proposal | None:
 
 def _commit_on_branch(campaign: Campaign) -> Proposal | None:
     """Turn a commit that a person put on the campaign's branch into a proposal, once."""
-    at = git.resolve(campaign.path, f"refs/heads/{campaign.branch}")
+    branch = f"refs/heads/{campaign.branch}"
+    here = git.refs(campaign.path, branch, f"refs/autoresearch/{campaign.tag}/")
+    at = here.pop(branch, None)
     seen = campaign.state / "seen-on-branch"
-    known = {r.commit for r in campaign.records()} | set(ledger.pins(campaign).values())
+    known = {r.commit for r in campaign.records()} | set(here.values())
     before = seen.read_text().split() if seen.exists() else []
     known |= {campaign.start, *before}
     if at is None or at in known or git.is_ancestor(campaign.path, at, campaign.best.commit):

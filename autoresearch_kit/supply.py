@@ -26,7 +26,7 @@ TICK_SECONDS = 0.1
 NOTES, NOTE = 20, 300  # how many, how long
 AHEAD = 1  # approved proposals that wait for the device
 LONGEST_PAUSE = 60.0  # seconds
-FOR_GOOD = ("unauthorized", "quota", "model")  # what no second try makes better
+FOR_GOOD = ("unauthorized", "quota", "model", "lasting")  # what no second try makes better
 PASSING = ("rate", "server", "connection", "stalled")  # what a server gets over by itself
 OUTAGE_SECONDS = 3600.0
 LONGEST_ERROR = 10_000  # characters
@@ -102,8 +102,6 @@ class Supply:
         When the present proposal was begun, by `time.monotonic`; None between proposals.
     failed
         How many proposals in a row failed.
-    exhausted
-        Why no further proposal is made; empty as long as there will be some.
     """
 
     def __init__(
@@ -113,8 +111,14 @@ class Supply:
         self._campaign, self._by, self._policy = tally.campaign, by, policy
         self.proposing: float | None = None
         self.failed = 0
-        self.exhausted = ""
         self._failing_since = 0.0
+        self._exhausted = "", ""
+
+    @property
+    def exhausted(self) -> str:
+        """Why no further proposal is made; empty as long as there will be some."""
+        why, state = self._exhausted
+        return why if state in ("", self._campaign.best.commit) else ""
 
     def propose(self) -> None:
         """Make proposals until the night is over."""
@@ -122,14 +126,14 @@ class Supply:
             if not self._wants_proposal():
                 self._board.over.wait(TICK_SECONDS)
                 continue
-            self.proposing = time.monotonic()
+            self.proposing, state = time.monotonic(), self._campaign.best.commit
             try:
                 self._make()
                 self.failed = 0
             except DiskFull:
                 raise
             except (Exception, SystemExit) as error:  # anybody's code
-                self._failed(error)
+                self._failed(error, state)
             finally:
                 self.proposing = None
 
@@ -146,7 +150,7 @@ class Supply:
             return False  # the last one has not even been looked at
         if sum(p.status == "approved" and p.id != self._board.taken for p in waiting) >= AHEAD:
             return False
-        self.exhausted = self._tally.broke()
+        self._exhausted = self._tally.broke(), ""
         return not self.exhausted
 
     def _make(self) -> None:
@@ -164,7 +168,8 @@ class Supply:
                     f"out {limit}=, or use another limit such as experiments=",
                 )
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, state: str) -> None:
+        """Count a failure; it may end the proposing, if only on the best state at the time."""
         if self._board.over.is_set():
             return
         if not isinstance(error, AutoresearchError):
@@ -177,9 +182,11 @@ class Supply:
         kind = getattr(error, "kind", "")
         for_long = time.monotonic() - self._failing_since > OUTAGE_SECONDS
         if kind in FOR_GOOD:
-            self.exhausted = f"no proposal can be made: {words}"
+            why = f"no proposal can be made: {words}"
+            self._exhausted = why, state if kind == "lasting" else ""
         elif self.failed >= self._asked["failures"] and (for_long or kind not in PASSING):
-            self.exhausted = f"{self.failed} proposals in a row failed; the last: {words}"
+            why = f"{self.failed} proposals in a row failed; the last: {words}"
+            self._exhausted = why, ""
         else:
             self._board.over.wait(pause_after(self.failed))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -55,6 +56,19 @@ def test_push_sends_the_campaign_and_nothing_else_and_may_be_repeated(campaign, 
     add(campaign, {"A": 3}, "keep", 8.0)
     assert push(campaign, bare).records == 1
     assert of_the_campaign(bare) == of_the_campaign(campaign.path)
+
+
+def test_what_to_type_to_clone_an_empty_repository_after_a_push_is_told(
+    campaign, bare, tmp_path
+) -> None:
+    moved = push(campaign, bare)
+    command = moved.notes[0].partition("Type: ")[2]
+    assert command == f"git clone --branch autoresearch/s {bare}"
+    run(tmp_path, *shlex.split(command)[1:], "clone")
+    assert (tmp_path / "clone" / "fit.py").read_text() == campaign.best.files["fit.py"]
+    add(campaign, {"A": 3}, "keep", 8.0)
+    run(bare, "symbolic-ref", "HEAD", "refs/heads/autoresearch/s")
+    assert push(campaign, bare).notes == ()
 
 
 def test_a_clone_without_the_records_gets_them_by_pull(campaign, bare, tmp_path) -> None:
@@ -133,8 +147,8 @@ def test_what_is_tested_here_and_decided_there_is_the_same_or_an_error(
     best = campaign.best_record
     commit = git.commit_files(campaign.path, best.commit, {"fit.py": FIT + "\n"}, "same")
     n = ledger.pin(campaign, commit)
-    note = push(campaign, bare).notes
-    assert note == ("1 undecided here; they move once they are decided.",)
+    note = push(campaign, bare).notes[-1]
+    assert note == "1 undecided here; they move once they are decided."
     other = another(campaign, tmp_path / "other")  # a mirror has the pins as well
     record = ledger.record(
         campaign, n, commit, best.n, best.commit, status="crash", hypothesis="same"

@@ -137,8 +137,9 @@ def test_an_exhausted_space_says_so(make_host: Host) -> None:
         tried.add(tuple(values_of(proposal.files["fit.py"]).values()))
         decide(campaign, proposal.files, "discard", 2.0)
     assert tried == {(True, "y"), (False, "x"), (False, "y")}
-    with pytest.raises(ProposalError, match=r"each was tried before \(4 experiments\)"):
+    with pytest.raises(ProposalError, match=r"each was tried before \(4 experiments\)") as caught:
         TPE(startup=2)(campaign)
+    assert caught.value.kind == "lasting"
 
 
 def test_repeats_that_were_drawn_are_counted(make_host: Host) -> None:
@@ -298,8 +299,9 @@ def test_without_anything_to_tune_it_says_what_to_do(
     make_host: Host, text: str, words: str
 ) -> None:
     campaign = begin(make_host({"fit.py": text}), "fit.py")
-    with pytest.raises(ProposalError, match=words):
+    with pytest.raises(ProposalError, match=words) as caught:
         TPE()(campaign)
+    assert caught.value.kind == "lasting"
 
 
 @pytest.mark.parametrize(

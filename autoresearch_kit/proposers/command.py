@@ -201,7 +201,8 @@ class Command:
         if missing:
             raise ProposalError(
                 f"the environment has no {missing[0]}, which env= names; export it where this "
-                "kernel is started, or leave it out"
+                "kernel is started, or leave it out",
+                "lasting",
             )
         file = shlex.quote(str(checkout.prompt_file))
         fits = len(prompt.encode()) <= LONGEST_ARGUMENT

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
-from autoresearch_kit import program, scratchpad, texts, tokens
+from autoresearch_kit import goals, program, scratchpad, texts, tokens
 from autoresearch_kit.errors import ProposalError
 from autoresearch_kit.proposers import past as pasts
 from autoresearch_kit.proposers.past import Past
@@ -145,7 +145,7 @@ def build(
     whole = math.floor(budget / ratio) - tokens.count(RULES)
     room = whole - sum(_size(title, text) for title, text in fixed.items())
     if room < 0:
-        raise ProposalError(_too_long(fixed, budget, ratio))
+        raise ProposalError(_too_long(fixed, budget, ratio), "lasting")
     chosen = _fill(offers, room)
     shown = max(0, chosen.get(_LEDGER, "").count("\n") - 2)
     better = {**chosen, _BEST: _table(pasts.best(past, shown))}
@@ -299,7 +299,7 @@ _LANGUAGES = {".py": "python", ".toml": "toml", ".md": "markdown", ".json": "jso
 
 def _task(task: Task) -> str:
     """Return what the contract fixes; where things lie on this machine is nobody's business."""
-    better = "lower" if task.goal == "minimize" else "higher"
+    better = goals.better(task.goal)
     trusted = (
         "a trusted scorer measures it after the run, with data that the run never sees"
         if task.train

@@ -120,7 +120,8 @@ class TPE:
                 f"There is no constant for TPE to tune in {', '.join(files)}. Expected "
                 "`NAME = literal` at the top of a Python file, NAME in capitals, such as "
                 "`LEARNING_RATE = 0.01`, a number in a TOML file, or `<!-- search: a | b -->` "
-                "before a paragraph of Markdown. Add some, or propose by ark.Human(edit=...)."
+                "before a paragraph of Markdown. Add some, or propose by ark.Human(edit=...).",
+                "lasting",
             )
         if revises is not None:
             idea = revises.feedback
@@ -170,7 +171,8 @@ class TPE:
                 f"There is nothing for TPE to tune: of the constants {', '.join(found)} it may "
                 "change none. Tuples and seeds stay, "
                 "and strings need a hint such as `# search: relu | gelu`. Add a hint to one, or "
-                "propose by ark.Human(edit=...)."
+                "propose by ark.Human(edit=...).",
+                "lasting",
             )
         records = campaign.records()
         tried = {record.code for record in records} | {source.digest(files)}
@@ -211,7 +213,8 @@ class TPE:
         raise ProposalError(
             f"TPE drew {ATTEMPTS} configurations of {', '.join(k.key for k in knobs)}, and each "
             f"was tried before ({len(records)} experiments). Widen a `# search:` hint, add "
-            "constants, or propose by ark.Human(edit=...)."
+            "constants, or propose by ark.Human(edit=...).",
+            "lasting",
         )
 
     def _draws(
