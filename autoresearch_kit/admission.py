@@ -104,10 +104,7 @@ def check(
                 f"ark.show(campaign, {record.n})."
             )
     if code in others:
-        raise Duplicate(
-            f"this code is proposed already: {others[code]}. Look at it with "
-            "ark.review(campaign.pending())."
-        )
+        raise Duplicate(f"this code is proposed already: {others[code]}")
 
 
 def _check_kinds(

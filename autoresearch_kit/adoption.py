@@ -189,10 +189,7 @@ def new_task(
     by_habit = not fields.get("score") and not fields.get("train")
     if by_habit:
         fields["score"] = ("python", intake.SCORER)
-    try:
-        task = tasks.make({"name": host.name, **contracts.given(fields)})
-    except TaskError as error:  # they were given, not read
-        raise TaskError(str(error).removeprefix(f"{tasks.FILE}: ")) from None
+    task = contracts.make({"name": host.name, **contracts.given(fields)})
     if by_habit and not (host / intake.SCORER).is_file():
         raise TaskError(intake.no_scorer(f"{host} has no {intake.SCORER} yet", fields))
     text = intake.agreed_text(host, task)
@@ -284,7 +281,8 @@ def _measured(host: Path, task: Task, run: Path, spec: dict[str, Any]) -> Adopti
     for seed in (1, 2):
         result = _scored(run, {**spec, "seed": seed})
         if "error" in result:
-            raise ScorerError(f"the scorer gave no number: {result['error']}.{_tail(run)}")
+            said = result["error"]
+            raise ScorerError(f"the scorer gave no number: {said}.{_tail(run, said)}")
         if "crash" in result:
             raise TaskError(
                 f"the scorer finds the code as it is at fault: {result['crash']}. Expected a "
@@ -338,12 +336,14 @@ def _waited(run: Path, job: str) -> Mapping[str, Any]:
         raise KeyboardInterrupt from None  # without the words on a run that goes on
 
 
-def _tail(place: Path) -> str:
-    """Return the end of what a process printed, for a person."""
+def _tail(place: Path, said: str = "") -> str:
+    """Return the end of what a process printed, for a person; "" when all of it was `said`."""
     log = place / "score.txt" if place.is_dir() else place
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line for line in render.visible(text).splitlines() if line.strip()][-TAIL_LINES:]
-    return "\nIts last lines:\n" + intake.indented("\n".join(lines)) if lines else ""
+    if all(line in said for line in lines):
+        return ""
+    return "\nIts last lines:\n" + intake.indented("\n".join(lines))
 
 
 def _difference(values: Sequence[float]) -> str:

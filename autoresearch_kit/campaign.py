@@ -128,7 +128,7 @@ class Campaign:
         commit = pinned[n]
         if n == 0:
             return Experiment(self, 0, commit, None, None)
-        parent = git.resolve(self.path, f"{commit}^")
+        parent = next(iter(git.commit_info(self.path, commit).parents), None)
         at = next((r.n for r in known if r.commit == parent), 0)
         return Experiment(self, n, commit, at, parent, self._proposal_id(commit))
 
@@ -213,13 +213,17 @@ def _spent(known: Sequence[Record]) -> str:
     tried = [record for record in known if record.n]
     if not tried:
         return ""
-    hours = sum(record.run_seconds or 0.0 for record in tried) / 3600
+    seconds = sum(record.run_seconds or 0.0 for record in tried)
     costs = [cost for r in tried if (cost := r.proposal.get("cost")) is not None]
-    words, more = f"{hours:.1f} h of runs", f"{100 * hours / len(tried):.1f} h"
+    words, more = f"{_time(seconds)} of runs", _time(100 * seconds / len(tried))
     if any(costs):
         words += f" and {sum(costs):.2f} for proposals"
         more += f" and {100 * sum(costs) / len(costs):.2f}"
     return f"{words}, another hundred about {more}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def open_campaign(
@@ -282,6 +286,9 @@ def open_campaign(
     if content is None:
         raise CampaignError(f"the baseline {at[:7]} of campaign {tag} has no {task.FILE}")
     fixed = task.parse(content)
+    if note.startswith("started") and start is None:
+        changed = ", ".join(git.uncommitted(path, [*fixed.edit, task.FILE]))
+        note += f"; without what is not committed in {changed}" if changed else ""
     settings = _settings(git.commit_info(path, at).message)
     _check_same(tag, fixed, given, settings, decide)
     return Campaign(path, tag, fixed, at, settings, note, by)

@@ -44,8 +44,16 @@ def given(contract: Mapping[str, Any]) -> dict[str, Any]:
 
 def typed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments as a task would hold them; a wrong one is a `TaskError`."""
-    checked = task.make({"name": "x", "edit": ("x",), "train": ("x",), **given})
+    checked = make({"name": "x", "edit": ("x",), "train": ("x",), **given})
     return {key: getattr(checked, key) for key in given}
+
+
+def make(given: Mapping[str, Any]) -> Task:
+    """Return the task that arguments make; where one is wrong, no file is blamed for it."""
+    try:
+        return task.make(given)
+    except TaskError as error:
+        raise TaskError(str(error).removeprefix(f"{task.FILE}: ")) from None
 
 
 def of(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
@@ -198,7 +206,14 @@ def _places(module: str, base: PurePosixPath) -> list[str]:
 def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
     content = git.read_file(path, commit, task.FILE)
     if content is not None:
-        return dataclasses.replace(task.parse(content), **typed(given))
+        try:
+            agreed = task.parse(content)
+        except TaskError as error:
+            raise TaskError(
+                f"{error}. So it is in commit {commit[:7]} of {path}, and only what is committed "
+                "counts: correct the file and commit it."
+            ) from error
+        return dataclasses.replace(agreed, **typed(given))
     base: dict[str, Any] = {}
     if "edit" not in given:
         files = set(git.list_files(path, commit))
@@ -221,7 +236,7 @@ def _agreed(path: Path, commit: str, given: Mapping[str, Any]) -> Task:
             f"{missing}= is missing: a host needs edit= (what may change), metric= (the name of "
             "the number) and train= (the command that prints it) or score= (a trusted one)."
         )
-    return task.make({"name": path.name, **base, **given})
+    return make({"name": path.name, **base, **given})
 
 
 def _check_command(

@@ -101,7 +101,7 @@ def card(repo: Path | None, found: Records, n: int) -> Page:
         "changed": _changed(parent, record) if parent else "",
         "by": _people(record),
         "proposal": _proposal(record, has_reply="reply.md" in told),
-        "program": str(record.proposal.get("program", "")),
+        "program.md": str(record.proposal.get("program", "")),
         "prompt": _where(record, told),
         "run": _run(record),
     }
@@ -124,7 +124,7 @@ def changes(repo: Path | None, old: str, new: str) -> str:
     try:
         return render.visible(git.diff(repo, old, new)) or "(no file differs)\n"
     except GitError:
-        return f"(no diff: commit {old[:7]} or {new[:7]} is not in {repo})\n"
+        return f"(no diff: commit {old[:7]} or {new[:7]}, or a file of it, is not in {repo})\n"
 
 
 def _patch(repo: Path | None, record: Record, parent: Record | None) -> str:

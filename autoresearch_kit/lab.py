@@ -122,10 +122,15 @@ def _open(folder: Path, name: str, profile: str | None, data: str | list[str] | 
             "train=..., metric=...)"
         )
     lab = Lab(folder)
+    if lab.task.name not in task_names():
+        raise LabError(
+            f"{folder} has a task of its own, {lab.task.name}. To use it as it is: "
+            f"ark.open_campaign({str(folder)!r}, tag=...); for a lab give a new folder."
+        )
     if lab.task.name != name or profile not in (None, lab.task.profile):
         raise LabError(
             f"{folder} is a lab for {lab.task.name} with profile {lab.task.profile!r}; "
-            f"give another folder for {name} with profile {profile!r}."
+            f"give another folder for {name}{f' with profile {profile!r}' if profile else ''}."
         )
     made_of = lab.task.options.get("data") or lab.task.options.get("corpus")
     if data is not None and made_of not in (data, _absolute(data)):

@@ -223,7 +223,8 @@ def overnight(
     with files.locked(campaign.state / "nights.lock"):  # two cells make one night
         night = latest(campaign)
         if night is not None and not again:
-            return _found(night, by, approve)
+            given = {name: limits[name] for name in ("experiments", "max_cost", "max_tokens")}
+            return _found(night, by, approve, {"hours": hours, "patience": patience, **given})
         if night is not None and night.status not in ENDED:
             raise CampaignError(
                 f"a night of {campaign.tag} is {night.status} already; night.stop() ends it. One "
@@ -242,7 +243,7 @@ def overnight(
         )
         started = datetime.now(UTC)
         deadline = None if hours is None else (started + timedelta(hours=hours)).isoformat()
-        times = {"started": started.isoformat(), "deadline": deadline}
+        times = {"started": started.isoformat(), "hours": hours, "deadline": deadline}
         _begin(night, functions, {**times, **limits})
     return night
 
@@ -255,7 +256,12 @@ def latest(campaign: Campaign) -> Night | None:
     return None
 
 
-def _found(night: Night, by: Proposer | None, approve: Policy | str | None) -> Night:
+def _found(
+    night: Night,
+    by: Proposer | None,
+    approve: Policy | str | None,
+    limits: Mapping[str, float | None],
+) -> Night:
     """Return a night that is there already: watched, or started again after a kill."""
     campaign, status = night.campaign, night.status
     if status in ("finished", "stopped"):
@@ -264,6 +270,12 @@ def _found(night: Night, by: Proposer | None, approve: Policy | str | None) -> N
             "again=True starts another."
         )
         return night
+    other = [f"{k}={v}" for k, v in limits.items() if v is not None and v != night.asked.get(k)]
+    if other:
+        print(
+            f"The night of {campaign.tag} goes on as it was started, without {', '.join(other)}. "
+            "night.stop() ends it; again=True then starts another."
+        )
     functions: dict[str, Callable[..., Any]] = {}
     if by or campaign.by:
         functions["by"] = proposers.choose(campaign, by)

@@ -404,8 +404,10 @@ def check(campaign: Campaign, parent: str, changed: Mapping[str, str], but: str 
 
     `but` is the id of a proposal that may have the same code.
     """
+    waits = {"approved": "It waits for its run, in a cell, in a night or for the next one."}
     others = {
-        other.code: f"{records.clean(other.hypothesis, 100)} ({other.status}, by {other.author})"
+        other.code: f"{records.clean(other.hypothesis, 100)} ({other.status}, by {other.author}). "
+        + waits.get(other.status, "Look at it with ark.review(campaign.pending()).")
         for other in unfinished(campaign)
         if other.id != but and not other.successor
     }

@@ -163,7 +163,9 @@ def _scorer_says(run: Path, spec: dict[str, Any]) -> dict[str, Any]:
 def _device(
     spec: dict[str, Any], doing: str, on_wait: Any
 ) -> contextlib.AbstractContextManager[float]:
-    who = f"{Path(spec['host']).name} {spec['tag']} #{spec['experiment']}, {doing}"
+    # In a lab the first campaign often has its name.
+    names = dict.fromkeys((Path(spec["host"]).name, spec["tag"]))
+    who = f"{' '.join(names)} #{spec['experiment']}, {doing}"
     return device.hold(
         spec["device"],
         what=who,

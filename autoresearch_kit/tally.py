@@ -149,8 +149,10 @@ class Tally:
         """Return when the night is likely to end; None when nobody can tell."""
         wanted: int | None = self.asked["experiments"]
         deadline: str | None = self.asked["deadline"]
-        if not wanted or len(mine) < 2:
+        if not wanted:
             return deadline
+        if len(mine) < 2:
+            return None
         first, last = (datetime.fromisoformat(r.decided) for r in (mine[0], mine[-1]))
         left = (last - first) / (len(mine) - 1) * (wanted - len(mine))
         finish = (last + left).isoformat()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 
@@ -31,14 +33,18 @@ def executed(cell: Any, **_: Any) -> None:
 
 def main(path: Path) -> None:
     """Execute the notebook at `path` in its own folder; its file stays as it is."""
-    NotebookClient(
-        nbformat.read(path, as_version=4),
-        timeout=None,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        on_cell_start=started,
-        on_cell_executed=executed,
-    ).execute()
+    with tempfile.TemporaryDirectory(prefix="ark-") as sockets:
+        NotebookClient(
+            nbformat.read(path, as_version=4),
+            # Nobody else on the machine can connect, so no kernel warns that somebody could.
+            km=AsyncKernelManager(
+                kernel_name="python3", transport="ipc", connection_file=f"{sockets}/kernel.json"
+            ),
+            timeout=None,
+            resources={"metadata": {"path": str(path.parent)}},
+            on_cell_start=started,
+            on_cell_executed=executed,
+        ).execute(cleanup_kc=True)
 
 
 if __name__ == "__main__":

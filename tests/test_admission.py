@@ -9,7 +9,7 @@ import pytest
 
 import autoresearch_kit as ark
 from autoresearch_kit import admission, git, ledger, patch, proposal
-from autoresearch_kit.errors import NoChange, ProposalError
+from autoresearch_kit.errors import Duplicate, NoChange, ProposalError
 
 TRAIN = '''\
 """Fit."""
@@ -174,3 +174,14 @@ def test_a_file_that_may_not_change_is_named(campaign):
     with pytest.raises(ProposalError, match=r"changes 'other\.py'.*train\.py, conf\.toml"):
         proposal.draft(campaign, files={"other.py": "y = 2\n"}, hypothesis="x", author="t")
     assert git.resolve(campaign.path, "refs/autoresearch/a/0001") is None
+
+
+def test_what_is_proposed_already_is_found_where_the_words_say(campaign):
+    ark.baseline(campaign)
+    first = draft(campaign, "LR = 0.1", "LR = 0.2")
+    with pytest.raises(Duplicate, match=r"\(open, by t\)\. Look at it with ark\.review\("):
+        draft(campaign, "LR = 0.1", "LR = 0.2")
+    first.approve()
+    assert campaign.pending() == []
+    with pytest.raises(Duplicate, match=r"\(approved, by t\)\. It waits for its run"):
+        draft(campaign, "LR = 0.1", "LR = 0.2")

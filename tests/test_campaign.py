@@ -94,8 +94,10 @@ def test_a_host_without_a_contract_is_told_what_to_type(host) -> None:
         ark.open_campaign(host, tag="a", edit="gone.py", train="python x.py", metric="m")
     with pytest.raises(errors.TaskError, match="expected 'minimize' or 'maximize'"):
         ark.open_campaign(host, tag="a", edit="fit.py", train="x", metric="m", goal="down")
-    with pytest.raises(errors.TaskError, match="unknown key 'budget'"):
+    with pytest.raises(errors.TaskError, match="unknown key 'budget'; did you mean 'budget_sec"):
         ark.open_campaign(host, tag="a", edit="fit.py", train="x", metric="m", budget=3)
+    with pytest.raises(errors.TaskError, match=r"^unknown key 'wood'; known are name, edit,"):
+        ark.open_campaign(host, tag="a", edit="fit.py", train="x", metric="m", wood=3)
     assert git(host, "for-each-ref", "refs/heads").count("\n") == 0
 
 
@@ -134,6 +136,11 @@ def test_labs_in_the_way(tmp_path: Path, host) -> None:
         ark.new_lab(host / "fit.py", task="language_model")
     with pytest.raises(errors.LabError, match="not a lab"):
         ark.new_lab(host, task="language_model")
+    (host / "task.toml").write_text('name = "fit"\nedit = ["fit.py"]\ntrain = ["x"]\n')
+    git(host, "add", "task.toml")
+    git(host, "commit", "-qm", "A task of its own")
+    with pytest.raises(errors.LabError, match=r"task of its own, fit\..*ark\.open_campaign\("):
+        ark.new_lab(host, task="language_model")
     with pytest.raises(errors.TaskError, match="tiny"):
         ark.new_lab(tmp_path / "y", task="language_model", profile="huge")
     assert not (tmp_path / "y").exists()
@@ -149,6 +156,40 @@ def test_a_scorer_is_a_file_of_the_repository(host, contract, word: str, typed: 
     score = f"python {word.format(host=host)}"
     with pytest.raises(errors.TaskError, match=rf"(?i)read from the disk.*{re.escape(typed)}"):
         ark.open_campaign(host, tag="a", score=score, **contract)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "typed"),
+    [
+        ('edits = ["fit.py"]', "unknown key 'edits'; did you mean 'edit'?"),
+        ('edit = "fit.py"', 'expected a list of strings: edit = ["fit.py"]'),
+        ('edit = ["fit.py"]\nscore = "python a.py"', 'score = ["python", "a.py"]'),
+        ('edit = ["fit.py"', "not valid TOML"),
+    ],
+)
+def test_a_mistake_in_a_committed_task_says_how_to_mend_it(host, wrong: str, typed: str) -> None:
+    (host / "task.toml").write_text(f'name = "x"\ntrain = ["x"]\n{wrong}\n')
+    git(host, "add", "task.toml")
+    git(host, "commit", "-qm", "A task")
+    (host / "task.toml").write_text('name = "x"\nedit = ["fit.py"]\ntrain = ["x"]\n')
+    with pytest.raises(errors.TaskError, match=rf"{re.escape(typed)}.*commit [0-9a-f]{{7}} of"):
+        ark.open_campaign(host, tag="a")
+
+
+def test_a_campaign_says_what_it_starts_without(host, contract) -> None:
+    (host / "fit.py").write_text("print('another')\n")
+    campaign = ark.open_campaign(host, tag="a", **contract)
+    assert "(started; without what is not committed in fit.py)" in repr(campaign)
+    assert campaign.best.files["fit.py"] == PRINTED
+    assert "without" not in repr(ark.open_campaign(host, tag="b", start="HEAD", **contract))
+
+
+def test_what_short_runs_took_is_told_in_minutes(host, contract) -> None:
+    campaign = ark.open_campaign(host, tag="a", **contract)
+    ark.baseline(campaign)
+    edited = ark.Human(edit=lambda old: old + "print('more')\n")
+    ark.score(ark.train_5min(ark.apply(ark.propose(campaign, by=edited))))
+    assert re.search(r"0\.\d min of runs, another hundred about [\d.]+ min", campaign._repr_html_())
 
 
 def test_a_task_that_is_not_committed_is_named(host, contract) -> None:

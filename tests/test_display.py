@@ -137,7 +137,7 @@ def test_a_card_names_the_program_and_counts_tries_where_no_model_replied(tmp_pa
     tried = record(1, "keep", 2.1, proposal=made, lines_added=1)
     repo = write(tmp_path / "lab", [record(0, "keep", 2.3), tried])
     card = show(repo, 1)
-    assert "proposal     3 tries put aside\nprogram      8211ec5f2682\nrun  " in card.text
+    assert "proposal     3 tries put aside\nprogram.md   8211ec5f2682\nrun  " in card.text
     assert "<details" not in card.html
 
 

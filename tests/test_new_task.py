@@ -230,6 +230,7 @@ def test_a_candidate_that_ran_outside_the_sandbox_is_not_called_sandboxed(host: 
         ("raise Crash('too bad')", errors.TaskError, "the code as it is at fault: too bad"),
         ("return 1 / 0", errors.ScorerError, r"score\.py, line 3: ZeroDivisionError"),
         ("return float(ask(['python', 'gone.py']))", errors.TaskError, "can't open file"),
+        ("pass", errors.ScorerError, r"^(?!.*last lines)(?s:.)*score returned None; expected a n"),
     ],
 )
 def test_a_try_that_fails_says_why_and_writes_nothing(

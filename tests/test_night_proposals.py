@@ -209,6 +209,15 @@ def test_a_question_of_a_killed_night_is_asked_once(nightly, tmp_path) -> None:
             thread.join()
 
 
+def test_the_end_is_foreseen_from_two_experiments_on(nightly) -> None:
+    late = "2100-01-01T00:00:00+00:00"
+    asked = {"experiments": 3, "deadline": late, "max_cost": None, "max_tokens": None}
+    night = tally.Tally(nightly, nightly.state / "nights" / "1", asked)
+    assert night.figures()["finish"] is None
+    asked["experiments"] = None
+    assert night.figures()["finish"] == late
+
+
 def slow_runs(campaign: ark.Campaign) -> None:
     """Let the best state be one whose runs take a while."""
     slow = n.edited(campaign, "SECONDS", 0.7).replace("A = 5", "A = 4")

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import autoresearch_kit as ark
-from autoresearch_kit import errors, files, nights
+from autoresearch_kit import errors, files, git, nights
 from tests import nightly as n
 from tests.nightly import Worse, until
 
@@ -63,6 +63,11 @@ def test_the_same_call_returns_the_running_and_the_finished_night(nightly, capsy
     night = start(nightly, experiments=1)
     assert night.status not in nights.ENDED
     assert start(nightly, experiments=1) == night
+    assert capsys.readouterr().out == ""
+    assert start(nightly, experiments=2, hours=3) == night
+    assert "as it was started, without hours=3, experiments=2. night.stop()" in (
+        capsys.readouterr().out
+    )
     with pytest.raises(errors.CampaignError, match="one night at a time"):
         start(nightly, experiments=1, again=True)
     night.wait(progress=False)
@@ -189,6 +194,22 @@ def test_a_night_ends_at_its_limit_and_says_which(nightly, limits, reason, count
     if count is not None:
         assert len(n.decided(nightly, night)) == count
     assert n.quiet(nightly.path)
+
+
+def test_a_night_ends_at_once_when_asking_again_cannot_help(nightly) -> None:
+    (nightly.path / "fit.py").write_text("print('loss: 5')\n")
+    git.call(nightly.path, "commit", "-aqm", "no constants")
+    flat = ark.open_campaign(nightly.path, tag="flat", start="HEAD", **n.CONTRACT)
+    ark.baseline(flat)
+    state = n.ended(start(flat, by=ark.TPE()))
+    assert state["reason"].startswith("no proposal can be made: There is no constant for TPE")
+    assert "2 times" not in " ".join(state["notes"])
+
+
+def test_a_keep_gives_a_proposer_that_was_at_its_end_another_state(nightly) -> None:
+    night = start(nightly, by=n.satisfied, experiments=3)
+    assert n.ended(night)["reason"] == "3 experiments are made"
+    assert [record.status for record in n.decided(nightly, night)] == ["keep"] * 3
 
 
 @pytest.mark.parametrize("wrong", [{"hours": 0}, {"hours": float("inf")}, {"queue": -1}])

@@ -5,7 +5,10 @@ Slow: real training and scoring processes, in the profile `tiny`.
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,13 +56,23 @@ def test_stepping_through_and_handing_over(tmp_path: Path) -> None:
     assert len(ark.history(tmp_path / "labs" / "first")) == 5
 
 
-@pytest.mark.parametrize("tag", ["example", "kernel", "mlx"])
-def test_analysing_needs_nothing_but_a_recorded_campaign(tmp_path: Path, tag: str) -> None:
+@pytest.mark.parametrize(
+    ("tag", "file"),
+    [
+        ("example", "example-campaign.bundle"),
+        ("kernel", "kernel-campaign.bundle"),
+        ("mlx", "mlx-campaign.bundle"),
+        ("upstream-h100-mar8", "upstream-h100-mar8.tsv"),
+    ],
+)
+def test_analysing_needs_nothing_but_a_recorded_campaign(
+    tmp_path: Path, tag: str, file: str
+) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()
     (tmp_path / "data").symlink_to(NOTEBOOKS.parent / "data")
-    shown = run("03_analysis.ipynb", folder, {"example-campaign.bundle": f"{tag}-campaign.bundle"})
-    assert f"experiment   {tag} 00" in shown  # the card
+    shown = run("03_analysis.ipynb", folder, {"example-campaign.bundle": file})
+    assert re.search(rf"experiment   {tag} 0\d", shown)  # the card
     assert (tmp_path / "labs" / "example-report.html").stat().st_size > 100_000
 
 
@@ -72,6 +85,15 @@ def test_a_kernel_and_a_task_of_ones_own(tmp_path: Path) -> None:
     assert "metric       bits_per_byte" in shown
     assert ark.history(tmp_path / "labs" / "kernel")["experiment"].tolist() == [0, 1]
     assert ark.history(tmp_path / "labs" / "squeeze")["scored_by"].tolist() == ["kit", "kit"]
+
+
+def test_a_notebook_without_a_browser_prints_what_it_shows_and_no_warning(tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_markdown_cell("# A title"), nbformat.v4.new_code_cell("6 * 7")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "small.ipynb")
+    command = [sys.executable, NOTEBOOKS / "run.py", tmp_path / "small.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"# A title\n\n\[[\d:]+\] 6 \* 7\n42\n", done.stdout)
+    assert "WARNING" not in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

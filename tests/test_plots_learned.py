@@ -562,6 +562,11 @@ def test_words_have_places_of_their_own():
 def test_an_unknown_constant_is_answered_with_those_that_there_are():
     with pytest.raises(ValueError, match="no experiment has a constant 'LRR'; there are LR"):
         plots.response(constants(night()), "LRR")
+    known = constants(night())
+    more = pd.concat([known.assign(name="MIN_LENGTH"), known.assign(name="ALPHA")])
+    more.attrs = known.attrs
+    with pytest.raises(ValueError, match=r"there are MIN_LENGTH, ALPHA$"):
+        plots.response(more, "LENGTH")
 
 
 # Calibration

@@ -58,8 +58,9 @@ def response(
     own = constants_table[constants_table["name"] == name]
     if own.empty:
         known = sorted({str(each) for each in constants_table["name"]})
-        near = difflib.get_close_matches(name, known, n=8, cutoff=0.4) or known[:20]
-        raise ValueError(f"no experiment has a constant {name!r}; there are {', '.join(near)}")
+        near = difflib.get_close_matches(name, known, n=8, cutoff=0.4)
+        named = ", ".join([*near, *(one for one in known if one not in near)][:20])
+        raise ValueError(f"no experiment has a constant {name!r}; there are {named}")
     rows = style.experiments(own)
     rows = rows[rows["status"] != "refused"]
     better = tables.sign(own)

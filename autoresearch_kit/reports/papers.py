@@ -6,7 +6,7 @@ import html
 from collections import Counter
 from collections.abc import Iterator
 
-from autoresearch_kit import decide, noise, records
+from autoresearch_kit import decide, goals, noise, records
 from autoresearch_kit._version import __version__
 from autoresearch_kit.records import Record
 from autoresearch_kit.render import Page
@@ -62,7 +62,7 @@ def _sentences(digest: Digest) -> Iterator[str]:
 
 def _loop(digest: Digest) -> str:
     task = digest.task
-    way = "lower" if digest.goal == "minimize" else "higher"
+    way = goals.better(digest.goal)
     unit = f" in {escape(digest.unit)}" if digest.unit else ""
     metric = f"{escape(digest.metric)}{unit} ({way} is better)"
     if set(digest.table["source"]) != {"tags"}:
@@ -107,7 +107,8 @@ def _seeds(digest: Digest) -> Iterator[str]:
     if digest.noise:
         measured = noise.of(digest.experiments)
         prior = digest.task.noise if digest.task else 0.0
-        how = f"pooled over repeated runs, {measured.freedom:.0f} degrees of freedom"
+        freedom = amount(round(measured.freedom), "degree")
+        how = f"pooled over repeated runs, {freedom} of freedom"
         if prior:
             how += (
                 f", with a prior of {prior:.3g} that counts as {noise.PRIOR_FREEDOM:.0f} degrees "
@@ -233,7 +234,7 @@ def _machine(digest: Digest) -> Iterator[str]:
 def _table(digest: Digest) -> str:
     if not digest.keeps or digest.start is None:
         return "% no table: nothing was kept"
-    better = "lower" if digest.goal == "minimize" else "higher"
+    better = goals.better(digest.goal)
     rows = [_row(digest, record) for record in (digest.start, *digest.keeps)]
     names = ("No.", "change", "runs", escape(digest.metric), "$z$", "gain")
     filled = [i for i in range(len(names)) if i < 4 or any(row[i] for row in rows)]
