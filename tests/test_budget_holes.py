@@ -192,7 +192,8 @@ def test_a_thousand_short_helpers_are_counted_once_and_accuse_nobody(boxed: bool
     assert process.stdout
     with process.stdout as printed:
         spent = sum(float(line) for line in printed)
-    assert used == pytest.approx(spent, abs=0.3)
+    # Each ends a little after it has looked at its clock. Counted twice, it would be twice as much.
+    assert used == pytest.approx(spent, rel=0.2)
 
 
 def test_training_before_the_clock_starts_is_charged(lab: Lab):
