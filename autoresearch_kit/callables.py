@@ -147,7 +147,8 @@ def _answer_all(folder: Path, campaign: Campaign, name: str) -> None:
             key = f"night|{folder.name}"
             # One that was drafted since, by a kernel that was killed before it could say so.
             made = (p.id for p in proposals.unfinished(campaign) if _is_unsaid(p, key, asked.stem))
-            if "proposal" not in question and (unsaid := next(made, None)):
+            wants_any = "proposal" not in question and not question["revises"]
+            if wants_any and (unsaid := next(made, None)):
                 answer: dict[str, Any] = {"proposal": unsaid}
             else:
                 answer = _answer(campaign, key, _lent[folder, name], question)
@@ -156,7 +157,8 @@ def _answer_all(folder: Path, campaign: Campaign, name: str) -> None:
 
 
 def _is_unsaid(proposal: Proposal, key: str, since: str) -> bool:
-    return proposal.key == key and proposal.id > since and "seconds" not in proposal.cost
+    new = proposal.key == key and proposal.id > since and "seconds" not in proposal.cost
+    return new and proposal.status == "open" and not proposal.asked
 
 
 def _answer(

@@ -95,7 +95,7 @@ class _Commands:
         return made
 
     def bare(self, name: str, words: str, example: str, more: str = "") -> Parser:
-        """Add a command without arguments, `more` words of which are in its own help alone."""
+        """Add a command without arguments; `more` is said only in its own help."""
         about = textwrap.fill(words + more, 79)
         text = f"example:\n  {PROG} {name} {example}".rstrip()
         return self._made.add_parser(name, help=words, description=about, epilog=text, **SHAPE)

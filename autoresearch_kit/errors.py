@@ -64,9 +64,9 @@ class ProposalError(AutoresearchError):
     Attributes
     ----------
     kind
-        ``lasting`` when asking again can't help while the best state stays what it is, such as
-        where nothing is left to tune: then a night ends at once. Else empty, but for an
-        `EndpointError`.
+        ``lasting`` when asking again can't help while the best state stays what it is and nobody
+        changes anything, such as where nothing is left to tune: then a night ends at once. Else
+        empty, but for an `EndpointError`.
     """
 
     def __init__(self, message: str = "", kind: str = "") -> None:

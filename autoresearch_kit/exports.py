@@ -197,9 +197,10 @@ def _table(x: Source, name: str, ref: str | None) -> tuple[bytes, str]:
     if name.lower().endswith(".csv"):
         return df.to_csv(index=False).encode(), holds
     for column in (name for name in df if str(df[name].dtype) == "object"):  # of a stranger's file
-        kinds = {type(value) for value in df[column] if value is not None}
+        known = df[column].notna()
+        kinds = {type(value) for value in df[column][known]}
         if len(kinds) > 1 and kinds != {int, float}:  # a column of parquet has one type
-            df[column] = [None if value is None else str(value) for value in df[column]]
+            df[column] = df[column].map(str).where(known, None)
             holds += f"; {records.clean(str(column), 40)} as text"
     file = io.BytesIO()
     df.to_parquet(file, index=False)

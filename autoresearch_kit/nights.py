@@ -270,7 +270,8 @@ def _found(
             "again=True starts another."
         )
         return night
-    other = [f"{k}={v}" for k, v in limits.items() if v is not None and v != night.asked.get(k)]
+    asked = night.asked  # of an earlier version it may not tell all
+    other = [f"{k}={v}" for k, v in limits.items() if v is not None and v != asked.get(k, v)]
     if other:
         print(
             f"The night of {campaign.tag} goes on as it was started, without {', '.join(other)}. "

@@ -404,10 +404,11 @@ def check(campaign: Campaign, parent: str, changed: Mapping[str, str], but: str 
 
     `but` is the id of a proposal that may have the same code.
     """
-    waits = {"approved": "It waits for its run, in a cell, in a night or for the next one."}
+    hints = {"open": " Look at it with ark.review(campaign.pending())."}
+    hints |= {"approved": " It waits for its run."}
     others = {
-        other.code: f"{records.clean(other.hypothesis, 100)} ({other.status}, by {other.author}). "
-        + waits.get(other.status, "Look at it with ark.review(campaign.pending()).")
+        other.code: f"{records.clean(other.hypothesis, 100)} ({other.status}, by {other.author})."
+        + hints.get(other.status, "")
         for other in unfinished(campaign)
         if other.id != but and not other.successor
     }

@@ -134,7 +134,7 @@ def parse(message: str, commit: str) -> Record:
     _, _, body = message.partition("\n\n")
     try:
         table = json.loads(body)
-        if "\\ud" in body:  # half a character; no table or file could be written with it
+        if "\\ud" in body.lower():  # half a character; no table or file could be written with it
             table = json.loads(json.dumps(table, ensure_ascii=False).encode("utf-8", "replace"))
         _check(table)
         if table.keys() == _FIELDS:
@@ -171,7 +171,7 @@ _FARTHEST = 1e100  # of what a curve shows: pictures take differences
 _YEARS = 1900, 2200  # zones can't lead out of what Python and pandas have
 _OF_PROPOSAL = ("expected", "guess", "cost", "tokens", "seconds", "cached", "rejected")
 _PART = r"-?\d+(?:\.\d+)?(?:e[-+]\d{2,3})?"
-_CURVE = re.compile(rf"(?:{_PART}:{_PART} ?)*", re.ASCII)
+_CURVE = re.compile(rf"(?:{_PART}:{_PART}(?: {_PART}:{_PART})*)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]*")
 _sound: set[tuple[tuple[str, ...], tuple[type, ...]]] = set()
 

@@ -118,7 +118,7 @@ class Supply:
     def exhausted(self) -> str:
         """Why no further proposal is made; empty as long as there will be some."""
         why, state = self._exhausted
-        return why if state in ("", self._campaign.best.commit) else ""
+        return why if not state or state == self._campaign.best.commit else ""
 
     def propose(self) -> None:
         """Make proposals until the night is over."""
@@ -126,8 +126,9 @@ class Supply:
             if not self._wants_proposal():
                 self._board.over.wait(TICK_SECONDS)
                 continue
-            self.proposing, state = time.monotonic(), self._campaign.best.commit
+            self.proposing, state = time.monotonic(), ""
             try:
+                state = self._campaign.best.commit
                 self._make()
                 self.failed = 0
             except DiskFull:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from autoresearch_kit import git, records
+from autoresearch_kit import errors, git, records
 from tests.recorded import record, write
 
 NIGHT = [record(0, "keep", 2.3), record(1, "discard", 2.4)]
@@ -43,6 +44,27 @@ def test_a_record_that_somebody_replaced_is_read_again(tmp_path: Path) -> None:
         oid = git.write_tag(lab, records.tag_name("nov23", 1), git.head(lab), body)
         git.update_refs(lab, [git.RefUpdate(ref, oid, before)])
         assert [each.value for each in records.read_all(lab, "nov23")] == [2.3, value]
+
+
+def test_a_record_made_again_between_two_looks_is_read_again(tmp_path: Path) -> None:
+    lab = write(tmp_path / "lab", NIGHT)
+    ref = records.tag_ref("nov23", 1)
+    assert numbers(lab) == [0, 1]
+    for value in (2.5, 2.6, 2.7):  # a new file often has the inode of the one before
+        git.update_refs(lab, [git.RefUpdate(ref, None, None)])
+        body = record(1, "discard", value).message()
+        oid = git.write_tag(lab, records.tag_name("nov23", 1), git.head(lab), body)
+        git.update_refs(lab, [git.RefUpdate(ref, oid, git.ABSENT)])
+        time.sleep(0.02)  # a file system's clock may tick that slowly
+        assert records.read_all(lab, "nov23")[1].value == value
+
+
+@pytest.mark.parametrize("curve", ["0.1:2.31:2.2", "1:11" + ":111" * 40 + "x"])
+def test_an_odd_curve_is_refused_at_once(curve: str) -> None:
+    body = record(1, "discard", 2.4).message().replace('"curve": ""', f'"curve": "{curve}"')
+    assert curve in body
+    with pytest.raises(errors.AutoresearchError, match="curve"):
+        records.parse(body, "0" * 40)
 
 
 def test_a_number_that_is_taken_has_no_record_read_again(

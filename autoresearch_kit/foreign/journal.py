@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autoresearch_kit.errors import CampaignError
-from autoresearch_kit.foreign import cells, direction, results
+from autoresearch_kit.foreign import cells, direction, measured, results
 from autoresearch_kit.foreign.lines import MOST_COLUMNS
 from autoresearch_kit.foreign.tables import Row, Table
 
@@ -93,7 +93,7 @@ def _lines(text: str) -> Iterator[tuple[int, Any]]:
             continue
         try:
             entry = json.loads(stripped)
-            if "\\ud" in stripped:  # half a character, which no table could be written with
+            if "\\ud" in stripped.lower():  # half a character, which no table could be written with
                 whole = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace")
                 entry = json.loads(whole)
         except (ValueError, RecursionError):
@@ -125,8 +125,9 @@ def _segment(
         ("metric", "a metric that is no number, so there is none"),
         ("timestamp", "no time that could be read"),
     ):
-        if odd := [row.line for row in rows if f"{key}_as_written" in row.extra]:
-            notes.append(f"{name}: {_at(odd)} a run with {what}; see {key}_as_written")
+        column = key + measured.AS_WRITTEN
+        if odd := [row.line for row in rows if column in row.extra]:
+            notes.append(f"{name}: {_at(odd)} a run with {what}; see {column}")
     if silent := [row.line for row in rows if not row.status and row.line not in broken]:
         notes.append(f"{name}: {_at(silent)} a run without a verdict")
     if zeros := [row.line for row in rows if row.status == "crash" and row.value is not None]:
@@ -173,7 +174,7 @@ def _row(number: int, entry: Mapping[str, Any]) -> Row:
     value, decided = _number(entry.get("metric")), _time(entry.get("timestamp"))
     for key, read in (("metric", value is not None), ("timestamp", bool(decided))):
         if not read and entry.get(key) is not None and status != "crash":
-            extra[f"{key}_as_written"] = _words(entry[key])
+            extra[key + measured.AS_WRITTEN] = _words(entry[key])
     return Row(
         line=number,
         label=label,
@@ -246,7 +247,9 @@ def _time(value: Any) -> str:
 
 def _words(value: Any) -> str:
     """Return a value as text, in its JSON when it is none, "" when it is null."""
-    return "" if value is None else _text(value) or json.dumps(value, ensure_ascii=False).strip('"')
+    if value is None or isinstance(value, str):
+        return _text(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,10 @@ def read_bytes(repo: Path, commit: str, path: str) -> bytes | None:
 
 def _is_full(*commits: str) -> bool:
     """Tell whether these are full names of commits: read once, for what they hold can't change."""
-    return all(len(commit) == len(ABSENT) for commit in commits)
+    return all(map(_FULL.fullmatch, commits))
+
+
+_FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @functools.lru_cache(maxsize=256)
@@ -115,7 +119,8 @@ def count_lines(repo: Path, old: str, new: str) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _count(repo: Path, old: str, new: str) -> tuple[int, int]:
-    rows = text(repo, "diff", "--numstat", "--no-renames", old, new).splitlines()
+    sides = ("--end-of-options", old, new, "--")
+    rows = text(repo, "diff", "--numstat", "--no-renames", *sides).splitlines()
     pairs = [row.split("\t")[:2] for row in rows]
     return (
         sum(int(added) for added, _ in pairs if added != "-"),

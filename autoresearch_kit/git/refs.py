@@ -39,21 +39,23 @@ def refs_stamp(repo: Path, folder: str) -> tuple[object, ...]:
     return _loose(common / folder), *map(_version, packs)
 
 
-def _loose(folder: Path) -> frozenset[tuple[str, int]]:
-    """Return the refs that are files in `folder`, each with its inode; read when it has changed.
+def _loose(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """Return the refs that are files in `folder`, with what tells their versions apart.
 
-    git replaces a file by another one, so a ref that moved has another inode.
+    It is read when it has changed, for git replaces the file of a ref that moves.
     """
     try:
         changed = folder.stat().st_mtime_ns
         if _listed.get(folder, (None,))[0] != changed:
             with os.scandir(folder) as there:
-                refs = ((each.name, each.inode()) for each in there)
-                found = frozenset(ref for ref in refs if not ref[0].endswith(".lock"))
+                files = [each for each in there if not each.name.endswith(".lock")]
+                # A new file often has the inode of one that was removed.
+                found = frozenset((f.name, f.inode(), f.stat().st_ctime_ns) for f in files)
             # The file system's clock is coarse: it could hide another change in the same moment.
             recent = time.time_ns() - changed < _CLOCK_TICK_NS
             _listed[folder] = None if recent else changed, found
     except FileNotFoundError:
+        _listed.pop(folder, None)
         return frozenset()
     return _listed[folder][1]
 
@@ -67,7 +69,7 @@ def _version(file: Path) -> tuple[int, ...]:
     return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
-_listed: dict[Path, tuple[int | None, frozenset[tuple[str, int]]]] = {}
+_listed: dict[Path, tuple[int | None, frozenset[tuple[str, int, int]]]] = {}
 
 
 class Annotated(NamedTuple):

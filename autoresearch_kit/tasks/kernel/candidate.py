@@ -134,10 +134,10 @@ class Child:
 
     def spare(self) -> None:
         """Have the system end others first when memory runs out: it runs nobody else's code."""
-        with contextlib.suppress(OSError):
-            own = Path("/proc/self/oom_score_adj").read_text(encoding="utf-8")
-            self.tree.find()
-            for pid in self.processes():
+        self.tree.find()
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                own = Path("/proc/self/oom_score_adj").read_text(encoding="utf-8")
                 Path(f"/proc/{pid}/oom_score_adj").write_text(own, encoding="utf-8")
 
     def load(self, file: Path, function: str, seconds: float, *, builtins: bool) -> list[str]:

@@ -34,16 +34,16 @@ SECCOMP = {"x86_64": 317, "aarch64": 277}
 
 def _confine(handle: int, program: bytes) -> None:
     """Stay on the same cores, and let the scorer decide over each process that is started."""
-    with socket.socket(fileno=handle) as scorer:
-        if not program:
-            return
+    listener = -1
+    if program:
         kernel, code = ctypes.CDLL(None), ctypes.create_string_buffer(program, len(program))
         described = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
         kernel.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         listener = kernel.syscall(SECCOMP[platform.machine()], 1, NEW_LISTENER, described)
-        if listener >= 0:
-            socket.send_fds(scorer, [b"."], [listener])
-            os.close(listener)
+    with socket.socket(fileno=handle) as scorer:
+        socket.send_fds(scorer, [b"."], [listener] if listener >= 0 else [])
+    if listener >= 0:
+        os.close(listener)
 
 
 if __name__ == "__main__":  # before libraries start threads, which it would not bind
