@@ -38,7 +38,7 @@ test: venv  ## ruff, mypy, pytest with the browser and the notebooks
 	$(BIN)/mypy
 	@# Real processes, browsers and clocks: what fails beside other tests is run once more, alone.
 	@# One that passes then is named, and is a fault to look for, in the test or in the kit.
-	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder || { test $$? -eq 1 && \
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile || { test $$? -eq 1 && \
 	    $(BIN)/pytest -vv --last-failed --last-failed-no-failures none; }
 
 acceptance: venv  ## the long suites (hours)

@@ -142,7 +142,7 @@ def test_what_it_thinks_is_kept_apart_from_what_it_says(memory: Path, options: d
 
 
 def test_words_are_passed_on_while_they_come(memory: Path):
-    with llm_server(Say("one two three", piece=4)) as llm:
+    with llm_server(Say("one two three", piece=4, slow=0.5)) as llm:
         during: list[int] = []
         endpoint = Endpoint(base_url=llm.url, model="tiny")
         complete(endpoint, MESSAGES, memory=memory, say=lambda _: during.append(llm.open))
