@@ -170,8 +170,9 @@ _MOST = 2**63  # what a column of whole numbers holds
 _FARTHEST = 1e100  # of what a curve shows: pictures take differences
 _YEARS = 1900, 2200  # zones can't lead out of what Python and pandas have
 _OF_PROPOSAL = ("expected", "guess", "cost", "tokens", "seconds", "cached", "rejected")
-_PART = r"-?\d+(?:\.\d+)?(?:e[-+]\d{2,3})?"
-_CURVE = re.compile(rf"(?:{_PART}:{_PART}(?: {_PART}:{_PART})*)?", re.ASCII)
+# Possessive, for there is one way to read it; and 10,000 curves are checked at a time.
+_PART = r"-?\d++(?:\.\d++)?+(?:e[-+]\d{2,3})?+"
+_CURVE = re.compile(rf"(?:{_PART}:{_PART}(?: {_PART}:{_PART})*+)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]*")
 _sound: set[tuple[tuple[str, ...], tuple[type, ...]]] = set()
 
