@@ -134,7 +134,7 @@ def parse(message: str, commit: str) -> Record:
     _, _, body = message.partition("\n\n")
     try:
         table = json.loads(body)
-        if "\\ud" in body.lower():  # half a character; no table or file could be written with it
+        if "\\ud" in body or "\\uD" in body:  # half a character; nothing could be written with it
             table = json.loads(json.dumps(table, ensure_ascii=False).encode("utf-8", "replace"))
         _check(table)
         if table.keys() == _FIELDS:

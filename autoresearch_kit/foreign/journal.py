@@ -93,7 +93,7 @@ def _lines(text: str) -> Iterator[tuple[int, Any]]:
             continue
         try:
             entry = json.loads(stripped)
-            if "\\ud" in stripped.lower():  # half a character, which no table could be written with
+            if "\\ud" in stripped or "\\uD" in stripped:  # half a character: no table could hold it
                 whole = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace")
                 entry = json.loads(whole)
         except (ValueError, RecursionError):
